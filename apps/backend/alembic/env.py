@@ -1,0 +1,47 @@
+"""How Alembic reaches the database: by the application's own settings and models."""
+
+from typing import Any, Literal
+
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+from sqlalchemy import Connection, text
+
+from app.db.base import UtcDateTime
+from app.db.session import get_engine
+from app.models import Base  # By way of the models, so that the metadata is whole.
+
+MIGRATION_LOCK = 0x6261636B  # Any number of our own: "back".
+
+
+def render_item(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
+    """Migrations outlive our types: write down what the database sees."""
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    return False
+
+
+def run(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_item=render_item,
+        render_as_batch=connection.dialect.name == "sqlite",
+        compare_server_default=True,
+        transaction_per_migration=False,
+    )
+    with context.begin_transaction():
+        if connection.dialect.name == "postgresql":
+            # Several replicas may start at once: the first migrates, the others wait and find
+            # nothing left to do. The lock ends with the transaction.
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    raise SystemExit("Offline mode is not supported: migrations read the database they change.")
+
+with get_engine().connect() as connection:
+    run(connection)
+    connection.commit()

@@ -1,0 +1,51 @@
+"""All routes, put together; and the promise that each says who may call it."""
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+
+from app.api.deps import RequiredPermission, anyone, get_current_user
+from app.api.routes import auth, docs, health, items, users
+from app.core.config import get_settings
+
+
+class UndeclaredRouteError(RuntimeError):
+    """Stops the start: a route says neither `public`, nor `signed_in`, nor `requires(…)`."""
+
+
+def add_routes(app: FastAPI) -> None:
+    settings = get_settings()
+    api = APIRouter(prefix=settings.API_V1_STR)
+    for resource in (auth, users, items):
+        api.include_router(resource.router)
+    app.include_router(api)
+    app.include_router(health.router)
+    if settings.DOCS_ENABLED:
+        docs.add_docs(app)
+    refuse_undeclared_routes(app)
+
+
+def refuse_undeclared_routes(app: FastAPI) -> None:
+    """Raises UndeclaredRouteError."""
+    for context in iter_route_contexts(app.routes):
+        if isinstance(context.original_route, APIRoute) and access_of(context) is None:
+            raise UndeclaredRouteError(f"{context.path} declares no permission")
+
+
+def access_of(context: RouteContext) -> str | None:
+    """Return `public`, `signed in` or the permission that the route declares."""
+    declared = {child.call for child in context.dependant.dependencies}
+    permissions = sorted(c.permission for c in declared if isinstance(c, RequiredPermission))
+    if permissions:
+        return ", ".join(permissions)
+    if get_current_user in declared:
+        return "signed in"
+    return "public" if anyone in declared else None
+
+
+def route_contexts(app: FastAPI) -> list[RouteContext]:
+    """Return every route of the API once, hidden aliases left out."""
+    return [
+        context
+        for context in iter_route_contexts(app.routes)
+        if isinstance(context.original_route, APIRoute) and context.include_in_schema
+    ]

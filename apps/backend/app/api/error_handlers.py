@@ -1,0 +1,127 @@
+"""The one table from families of refusals to statuses, and the translation of everybody else's."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm.exc import StaleDataError
+from starlette.exceptions import HTTPException
+
+from app.api.json_body import UnsupportedMediaTypeError
+from app.core import errors
+from app.db.integrity import LockedError, domain_error
+from app.middleware.problem import problem_response
+
+STATUSES: Final[Mapping[type[errors.DomainError], int]] = {
+    errors.NotAuthenticatedError: 401,
+    errors.PermissionDeniedError: 403,
+    errors.NotFoundError: 404,
+    errors.ConflictError: 409,
+    UnsupportedMediaTypeError: 415,
+    errors.InvalidInputError: 422,
+    errors.UnavailableError: 503,
+}
+HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
+    401: {"WWW-Authenticate": "Bearer"},
+    503: {"Retry-After": "2"},
+}
+INVALID_JSON: Final = ("INVALID_JSON", "The request body is not readable JSON.")
+INVALID_REQUEST: Final = ("INVALID_REQUEST", "Some fields are not valid.")
+# Where the validator's own words are not what a person expects.
+TEXTS: Final[Mapping[str, str]] = {
+    "extra_forbidden": "There is no such field.",
+    "missing": "This field is required.",
+}
+
+log = structlog.get_logger("backdesk.error")
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(errors.DomainError, _refusal)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _framework_refusal)
+    app.add_exception_handler(DBAPIError, _database_fault)
+    app.add_exception_handler(PoolTimeoutError, _database_fault)
+    app.add_exception_handler(StaleDataError, _changed_meanwhile)
+
+
+def status_of(error: type[errors.DomainError]) -> int:
+    return next(STATUSES[family] for family in error.__mro__ if family in STATUSES)
+
+
+async def _refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.DomainError)  # noqa: S101  Registered for it.
+    status = status_of(type(error))
+    return problem_response(
+        request.scope,
+        status,
+        code=error.code,
+        detail=error.detail,
+        fields=error.fields,
+        headers=HEADERS.get(status),
+    )
+
+
+async def _malformed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  Registered for it.
+    found: Sequence[Any] = error.errors()
+    if any(one["type"] == "json_invalid" for one in found):
+        code, detail = INVALID_JSON
+        return problem_response(request.scope, 400, code=code, detail=detail)
+    code, detail = INVALID_REQUEST
+    fields = {}
+    for one in reversed(found):
+        text = TEXTS.get(one["type"]) or _sentence(one["msg"])
+        if len(one["loc"]) > 1:
+            fields[_field_path(one["loc"])] = text
+        else:
+            detail = f"The {one['loc'][0]} as a whole is not valid: {text}"
+    return problem_response(request.scope, 422, code=code, detail=detail, fields=fields)
+
+
+async def _framework_refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  Registered for it.
+    if error.status_code == 400:
+        code, detail = INVALID_JSON  # FastAPI's answer to bodies that break its reader.
+        return problem_response(request.scope, 400, code=code, detail=detail)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods_of(request))
+    return problem_response(request.scope, error.status_code, headers=headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Return every method that the path answers; the framework names those of one route only."""
+    methods: set[str] = set()
+    for context in iter_route_contexts(request.app.routes):
+        if context.path_regex.match(request.scope["path"]):
+            methods |= context.methods or set()
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+
+
+async def _database_fault(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DBAPIError | PoolTimeoutError)  # noqa: S101  Registered for it.
+    refusal = domain_error(error)
+    if refusal is None:
+        raise error
+    log.warning("database fault", error=refusal.code, cause=type(error).__name__)
+    return await _refusal(request, refusal)
+
+
+async def _changed_meanwhile(request: Request, _error: Exception) -> Response:
+    return await _refusal(request, LockedError())
+
+
+def _field_path(location: Sequence[str | int]) -> str:
+    """Drop where it stood (body, query, path), keep the way to it: `items.1.email`."""
+    path = ".".join(str(part) for part in location[1:])
+    return path.encode("utf-8", "replace").decode()[:200]
+
+
+def _sentence(message: str) -> str:
+    return message if message.endswith(".") else f"{message}."

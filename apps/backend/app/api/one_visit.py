@@ -1,0 +1,144 @@
+"""A route class that handles a request in one visit to a worker thread.
+
+FastAPI sends each sync dependency, each teardown, the endpoint and the validation of the answer
+to a thread of their own choosing: five visits for an authenticated read, with a database
+connection held between them. Here the event loop reads the body, and then one worker thread does
+all the rest. The threads are as many as the connections of the pool, so that no request waits
+for a connection.
+
+The work itself stays FastAPI's: its own handler is built over a copy of the dependency tree in
+which every sync callable is wrapped as a coroutine function that never suspends, and the worker
+drives that handler to its end in one step.
+"""
+
+import asyncio
+import copy
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar, copy_context
+from typing import Any, Final
+
+from fastapi import Request, Response, params
+from fastapi.dependencies.models import (
+    Dependant,
+    _is_async_gen_callable,
+    _is_coroutine_callable,
+    _is_gen_callable,
+)
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute, _effective_route_context_var
+
+from app.api.json_body import refuse_other_media_type
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+_teardown: Final[ContextVar[ExitStack]] = ContextVar("teardown")
+
+
+class OneVisitRoute(APIRoute):
+    def get_route_handler(self) -> Any:
+        stock: Handler = super().get_route_handler()
+        context = _effective_route_context_var.get()
+        route: Any = context if context is not None and context.original_route is self else self
+        if not _is_plain(route.dependant.call):
+            return stock
+        original = route.dependant
+        route.dependant = _in_one_visit(original, {})
+        try:
+            inline: Handler = super().get_route_handler()
+        finally:
+            route.dependant = original
+        return _one_visit_handler(route, stock, inline)
+
+
+def _one_visit_handler(route: Any, stock: Handler, inline: Handler) -> Handler:
+    overrides = route.dependency_overrides_provider
+    has_body = route.body_field is not None
+    is_form = has_body and isinstance(route.body_field.field_info, params.Form)
+    known_names = _query_names(route.dependant)
+
+    async def handle(request: Request) -> Response:
+        if known_names is not None:
+            _refuse_unknown_parameters(request, known_names)
+        if has_body and not is_form:
+            await refuse_other_media_type(request)
+        if overrides and overrides.dependency_overrides:
+            return await stock(request)
+        if is_form:
+            await request.form()
+        threads: ThreadPoolExecutor = request.app.state.threads
+        run = copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(
+            threads, run, _visit, inline, request
+        )
+
+    return handle
+
+
+def _visit(handler: Handler, request: Request) -> Response:
+    with ExitStack() as stack:
+        _teardown.set(stack)
+        coroutine: Any = handler(request)
+        try:
+            coroutine.send(None)
+        except StopIteration as finished:
+            return finished.value  # type: ignore[no-any-return]  # What the handler returned.
+        coroutine.close()
+    raise RuntimeError("A dependency of a sync route awaited something. Make the endpoint async.")
+
+
+def _is_plain(call: Callable[..., Any] | None) -> bool:
+    return not (
+        _is_coroutine_callable(call) or _is_gen_callable(call) or _is_async_gen_callable(call)
+    )
+
+
+def _in_one_visit(dependant: Dependant, wrapped: dict[Any, Any]) -> Dependant:
+    """Copy the tree. One callable has one wrapper, so that FastAPI still caches its result."""
+    twin = copy.copy(dependant)
+    twin.dependencies = [_in_one_visit(child, wrapped) for child in dependant.dependencies]
+    call = dependant.call
+    if call is not None and not _is_coroutine_callable(call):
+        if _is_async_gen_callable(call):
+            raise TypeError(f"{call} is an async generator; a sync route cannot wait for it")
+        if call not in wrapped:
+            wrapped[call] = _entering(call) if _is_gen_callable(call) else _calling(call)
+        twin.call = wrapped[call]
+    return twin
+
+
+def _calling(call: Callable[..., Any]) -> Callable[..., Any]:
+    async def inline(**values: Any) -> Any:
+        return call(**values)
+
+    return inline
+
+
+def _entering(call: Callable[..., Iterator[Any]]) -> Callable[..., Any]:
+    manager = contextmanager(call)
+
+    async def inline(**values: Any) -> Any:
+        return _teardown.get().enter_context(manager(**values))
+
+    return inline
+
+
+def _query_names(dependant: Dependant) -> frozenset[str] | None:
+    """Return the names of the declared query parameters, or None where a list reads its own."""
+    if any(getattr(child.call, "reads_query", False) for child in dependant.dependencies):
+        return None
+    fields = get_flat_params(dependant)
+    return frozenset(f.alias for f in fields if isinstance(f.field_info, params.Query))
+
+
+def _refuse_unknown_parameters(request: Request, known: frozenset[str]) -> None:
+    """A misspelt `dry_run` must not be taken for the real thing."""
+    if request.url.query and (unknown := set(request.query_params) - known):
+        raise RequestValidationError(
+            [
+                {"type": "unknown_parameter", "loc": ("query", name), "msg": "Unknown parameter."}
+                for name in sorted(unknown)
+            ]
+        )

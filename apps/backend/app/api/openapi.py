@@ -1,0 +1,82 @@
+"""The OpenAPI document: what every operation has in common is added here, once."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from app.api.problems import problem
+from app.core.config import get_settings
+from app.middleware.problem import MEDIA_TYPE
+from app.schemas.problem import Problem
+
+DESCRIPTION: Final = """\
+The backend of internal admin panels: users, roles and items over REST.
+
+Sign in at `POST /auth/login`, and send the token as `Authorization: Bearer …`. Every refusal has
+one body (`application/problem+json`); its `error` is for programs and never changes. Lists are
+bare arrays with their totals in headers, and understand the list parameters of `react-admin` and
+`refine` beside those shown here.
+"""
+TAGS: Final = [
+    {"name": "auth", "description": "Signing in."},
+    {"name": "users", "description": "People, their roles and departments, and yourself."},
+    {"name": "items", "description": "What users own."},
+    {"name": "health", "description": "For probes and load balancers."},
+]
+
+
+def operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """Build the document once."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=DESCRIPTION,
+            routes=app.routes,
+            tags=TAGS,
+            license_info={"name": "MIT", "identifier": "MIT"},
+            servers=[{"url": "/", "description": "This server."}],
+        )
+        schema["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
+        for path in schema["paths"].values():
+            for operation in path.values():
+                _complete(operation)
+        _drop_validation_schemas(schema)
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def _complete(operation: dict[str, Any]) -> None:
+    """Add the refusals that need no naming on the route, and the media type of all of them."""
+    answers = operation["responses"]
+    statuses = {500}
+    is_public = "security" not in operation
+    if "requestBody" in operation:
+        statuses |= {400, 413, 415, 422}
+    if not is_public:
+        statuses |= {401, 403, 503}
+    if operation.get("parameters"):
+        statuses.add(422)
+    for status in statuses:
+        answers[str(status)] = {"description": problem(status)["description"], "content": {}}
+    for status, answer in answers.items():
+        if status >= "400":
+            reference = {"$ref": "#/components/schemas/Problem"}
+            answer["content"] = {MEDIA_TYPE: {"schema": reference}}
+    operation["responses"] = dict(sorted(answers.items()))
+    if is_public:
+        operation["security"] = []
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] == "limit":
+            parameter["schema"]["maximum"] = get_settings().MAX_PAGE_SIZE
+
+
+def _drop_validation_schemas(schema: dict[str, Any]) -> None:
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)

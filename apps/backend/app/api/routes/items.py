@@ -1,0 +1,111 @@
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Depends, Request, Response
+
+from app.api.answers import answer_deleted, name_location
+from app.api.deps import CurrentUser, DbSession, Id, requires
+from app.api.listing import ListParameters, answer_page
+from app.api.problems import CREATE_ANSWERS, LIST_ANSWERS, delete_answers, problems
+from app.api.routing import Router
+from app.core.permissions import Permission
+from app.crud import item as crud_item
+from app.crud.listing import Record
+from app.models.item import Item
+from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
+from app.schemas.listing import ListQuery
+
+router = Router(prefix="/items", tags=["items"])
+
+item_list = ListParameters(ItemPublic)
+ItemListQuery = Annotated[ListQuery, Depends(item_list)]
+
+
+def get_visible_item(item_id: Id, db: DbSession, actor: CurrentUser) -> Record:
+    record = crud_item.get_item_record(db, item_id=item_id, actor=actor)
+    if record is None:
+        raise crud_item.ItemNotFoundError
+    return record
+
+
+def get_locked_item(item_id: Id, db: DbSession, actor: CurrentUser) -> Item:
+    item = crud_item.get_item_for_update(db, item_id=item_id, actor=actor)
+    if item is None:
+        raise crud_item.ItemNotFoundError
+    return item
+
+
+VisibleItem = Annotated[Record, Depends(get_visible_item)]
+LockedItem = Annotated[Item, Depends(get_locked_item)]
+
+
+@router.get(
+    "/",
+    response_model=list[ItemPublic],
+    responses=LIST_ANSWERS,
+    dependencies=[requires(Permission.ITEMS_READ)],
+    openapi_extra=item_list.openapi(),
+)
+def get_items(
+    request: Request, response: Response, db: DbSession, actor: CurrentUser, query: ItemListQuery
+) -> Sequence[Record]:
+    """List the items that you may see: your own, your department's, or all."""
+    page = crud_item.get_items(db, query=query, actor=actor)
+    return answer_page(page, query=query, unit="items", request=request, response=response)
+
+
+@router.post(
+    "/",
+    status_code=201,
+    response_model=ItemPublic,
+    responses=CREATE_ANSWERS,
+    dependencies=[requires(Permission.ITEMS_WRITE)],
+)
+def create_item(
+    request: Request, response: Response, db: DbSession, actor: CurrentUser, item_in: ItemCreate
+) -> Item:
+    """Create an item of your own, or for another where you may write others' items."""
+    item = crud_item.create_item(db, item_in=item_in, actor=actor)
+    name_location(request, response, item.id)
+    return item
+
+
+@router.get(
+    "/{item_id}",
+    response_model=ItemPublic,
+    responses=problems(404),
+    dependencies=[requires(Permission.ITEMS_READ)],
+)
+def get_item(item: VisibleItem) -> Record:
+    """Show an item."""
+    return item
+
+
+@router.patch(
+    "/{item_id}",
+    response_model=ItemPublic,
+    responses=problems(404, 409),
+    dependencies=[requires(Permission.ITEMS_WRITE)],
+)
+@router.put(
+    "/{item_id}",
+    response_model=ItemPublic,
+    responses=problems(404, 409),
+    dependencies=[requires(Permission.ITEMS_WRITE)],
+    operation_id="replace_item",
+)
+def update_item(db: DbSession, actor: CurrentUser, item: LockedItem, item_in: ItemUpdate) -> Item:
+    """Change the given fields of an item; the rest stays as it is."""
+    return crud_item.update_item(db, item=item, item_in=item_in, actor=actor)
+
+
+@router.delete(
+    "/{item_id}",
+    status_code=204,
+    responses=delete_answers(ItemPublic) | problems(404, 409),
+    dependencies=[requires(Permission.ITEMS_WRITE)],
+)
+def delete_item(request: Request, db: DbSession, item: LockedItem) -> Response:
+    """Delete an item softly: it is gone from every list, and can be restored."""
+    crud_item.delete_item(db, item=item)
+    return answer_deleted(request, item, ItemPublic)

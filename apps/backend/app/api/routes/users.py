@@ -1,0 +1,198 @@
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Depends, Request, Response
+
+from app.api.answers import answer_deleted, name_location
+from app.api.deps import (
+    CurrentUser,
+    DbSession,
+    DonePasswordWork,
+    Id,
+    requires,
+    signed_in,
+)
+from app.api.listing import ListParameters, answer_page
+from app.api.problems import CREATE_ANSWERS, LIST_ANSWERS, delete_answers, problems
+from app.api.routing import Router
+from app.core.permissions import ROLE_PERMISSIONS, Permission
+from app.crud import item as crud_item
+from app.crud import user as crud_user
+from app.crud.listing import Record
+from app.models.user import User
+from app.schemas.item import ItemPublic
+from app.schemas.listing import ListQuery
+from app.schemas.user import UserCreate, UserPermissions, UserPublic, UserUpdate
+
+router = Router(prefix="/users", tags=["users"])
+
+user_list = ListParameters(UserPublic)
+item_list = ListParameters(ItemPublic)
+UserListQuery = Annotated[ListQuery, Depends(user_list)]
+ItemListQuery = Annotated[ListQuery, Depends(item_list)]
+
+
+def get_visible_user(user_id: Id, db: DbSession, actor: CurrentUser) -> Record:
+    if user_id == actor.id:
+        return actor.profile
+    record = crud_user.get_user_record(db, user_id=user_id, actor=actor)
+    if record is None:
+        raise crud_user.UserNotFoundError
+    return record
+
+
+def get_locked_user(user_id: Id, db: DbSession, actor: CurrentUser) -> User:
+    user = crud_user.get_user_for_update(db, user_id=user_id, actor=actor)
+    if user is None:
+        raise crud_user.UserNotFoundError
+    return user
+
+
+def get_locked_me(db: DbSession, actor: CurrentUser) -> User:
+    return get_locked_user(actor.id, db, actor)
+
+
+VisibleUser = Annotated[Record, Depends(get_visible_user)]
+LockedUser = Annotated[User, Depends(get_locked_user)]
+LockedMe = Annotated[User, Depends(get_locked_me)]
+
+
+@router.get("/me", response_model=UserPublic, dependencies=[signed_in])
+def get_me(actor: CurrentUser) -> Record:
+    """Show who is signed in."""
+    return actor.profile
+
+
+# `passwords` stands before the locked row: dependencies run in this order, and no row stays
+# locked while a password is hashed.
+@router.patch("/me", response_model=UserPublic, responses=problems(409), dependencies=[signed_in])
+@router.put(
+    "/me",
+    response_model=UserPublic,
+    responses=problems(409),
+    dependencies=[signed_in],
+    operation_id="replace_me",
+)
+def update_me(
+    passwords: DonePasswordWork,
+    db: DbSession,
+    actor: CurrentUser,
+    me: LockedMe,
+    user_in: UserUpdate,
+) -> User:
+    """Change your own profile; the rest stays as it is.
+
+    A new e-mail needs `current_password` beside it, and verification. Role, department, quota and
+    activity are set by others.
+    """
+    return crud_user.update_user(db, user=me, user_in=user_in, actor=actor, passwords=passwords)
+
+
+@router.delete(
+    "/me",
+    status_code=204,
+    responses=delete_answers(UserPublic) | problems(409),
+    dependencies=[signed_in],
+)
+def delete_me(request: Request, db: DbSession, actor: CurrentUser, me: LockedMe) -> Response:
+    """Delete your own account. The last active admin stays."""
+    crud_user.delete_user(db, user=me, actor=actor)
+    return answer_deleted(request, me, UserPublic)
+
+
+@router.get("/me/permissions", response_model=UserPermissions, dependencies=[signed_in])
+def get_my_permissions(actor: CurrentUser) -> UserPermissions:
+    """Tell what a panel may show to whom is signed in."""
+    return UserPermissions(role=actor.role, permissions=sorted(ROLE_PERMISSIONS[actor.role]))
+
+
+@router.get(
+    "/",
+    response_model=list[UserPublic],
+    responses=LIST_ANSWERS,
+    dependencies=[requires(Permission.USERS_READ)],
+    openapi_extra=user_list.openapi(),
+)
+def get_users(
+    request: Request, response: Response, db: DbSession, actor: CurrentUser, query: UserListQuery
+) -> Sequence[Record]:
+    """List the users whom you may see."""
+    page = crud_user.get_users(db, query=query, actor=actor)
+    return answer_page(page, query=query, unit="users", request=request, response=response)
+
+
+@router.post(
+    "/",
+    status_code=201,
+    response_model=UserPublic,
+    responses=CREATE_ANSWERS | problems(409),
+    dependencies=[requires(Permission.USERS_WRITE)],
+)
+def create_user(
+    request: Request, response: Response, db: DbSession, actor: CurrentUser, user_in: UserCreate
+) -> User:
+    """Create a verified user. A manager creates plain users of their own department."""
+    user = crud_user.create_user(db, user_in=user_in, actor=actor)
+    name_location(request, response, user.id)
+    return user
+
+
+@router.get(
+    "/{user_id}", response_model=UserPublic, responses=problems(404), dependencies=[signed_in]
+)
+def get_user(user: VisibleUser) -> Record:
+    """Show a user: yourself, or whom you may see."""
+    return user
+
+
+@router.patch(
+    "/{user_id}", response_model=UserPublic, responses=problems(404, 409), dependencies=[signed_in]
+)
+@router.put(
+    "/{user_id}",
+    response_model=UserPublic,
+    responses=problems(404, 409),
+    dependencies=[signed_in],
+    operation_id="replace_user",
+)
+def update_user(
+    passwords: DonePasswordWork,
+    db: DbSession,
+    actor: CurrentUser,
+    user: LockedUser,
+    user_in: UserUpdate,
+) -> User:
+    """Change the given fields of a user; the rest stays as it is."""
+    return crud_user.update_user(db, user=user, user_in=user_in, actor=actor, passwords=passwords)
+
+
+@router.delete(
+    "/{user_id}",
+    status_code=204,
+    responses=delete_answers(UserPublic) | problems(404, 409),
+    dependencies=[requires(Permission.USERS_WRITE)],
+)
+def delete_user(request: Request, db: DbSession, actor: CurrentUser, user: LockedUser) -> Response:
+    """Delete a user softly. Their items stay, and their e-mail and user name are free again."""
+    crud_user.delete_user(db, user=user, actor=actor)
+    return answer_deleted(request, user, UserPublic)
+
+
+@router.get(
+    "/{user_id}/items",
+    response_model=list[ItemPublic],
+    responses=LIST_ANSWERS | problems(404),
+    dependencies=[requires(Permission.ITEMS_READ)],
+    openapi_extra=item_list.openapi(),
+)
+def get_user_items(
+    request: Request,
+    response: Response,
+    db: DbSession,
+    actor: CurrentUser,
+    owner: VisibleUser,
+    query: ItemListQuery,
+) -> Sequence[Record]:
+    """List a user's items, with the parameters of the list of all items."""
+    page = crud_item.get_items(db, query=query, actor=actor, owner_id=owner["id"])
+    return answer_page(page, query=query, unit="items", request=request, response=response)

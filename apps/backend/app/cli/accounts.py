@@ -1,0 +1,108 @@
+import secrets
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from app.cli.console import console, fail, is_terminal, settings_faults
+from app.core.config import get_settings
+from app.core.errors import DomainError
+from app.core.permissions import Role
+from app.crud import user as crud_user
+from app.db.session import read_only, unit_of_work
+from app.schemas.user import UserCreate
+
+GENERATED_EMAIL = "admin@example.com"
+
+
+def add_commands(cli: typer.Typer) -> None:
+    cli.command()(create_admin)
+    cli.command()(reset_password)
+
+
+def create_admin(
+    if_missing: Annotated[
+        bool,
+        typer.Option(
+            "--if-missing",
+            help="Do nothing where an active admin exists; without a terminal, make up a password.",
+        ),
+    ] = False,
+) -> None:
+    """Create an admin from FIRST_ADMIN_EMAIL and FIRST_ADMIN_PASSWORD, or ask."""
+    if if_missing:
+        ensure_admin()
+        return
+    settings = get_settings()
+    if settings.FIRST_ADMIN_EMAIL and settings.FIRST_ADMIN_PASSWORD:
+        _create(settings.FIRST_ADMIN_EMAIL, settings.FIRST_ADMIN_PASSWORD.get_secret_value())
+    elif is_terminal():
+        _create(typer.prompt("E-mail"), _ask_password())
+    else:
+        fail("set FIRST_ADMIN_EMAIL and FIRST_ADMIN_PASSWORD, or run this at a terminal.", code=2)
+
+
+def ensure_admin() -> None:
+    """Create the first admin, where there is none yet."""
+    with read_only() as db:
+        if crud_user.has_active_admin(db):
+            return
+    settings = get_settings()
+    email = settings.FIRST_ADMIN_EMAIL
+    if settings.FIRST_ADMIN_PASSWORD:
+        _create(email or GENERATED_EMAIL, settings.FIRST_ADMIN_PASSWORD.get_secret_value())
+    elif is_terminal():
+        console.print("There is no admin yet. Create the first one.")
+        email = email or typer.prompt("E-mail", default=GENERATED_EMAIL)
+        _create(email, _ask_password(may_be_empty=True) or None)
+    else:
+        _create(email or GENERATED_EMAIL, None)
+
+
+def reset_password(email: Annotated[str, typer.Argument(help="Whose password to set.")]) -> None:
+    """Set a user's password: asked at a terminal, else made up and shown once."""
+    password = _ask_password(may_be_empty=True) if is_terminal() else ""
+    chosen = password or secrets.token_urlsafe(12)
+    with unit_of_work() as db:
+        user = crud_user.get_user_by_email(db, email=email)
+        if user is None:
+            fail(f"there is no user with the e-mail {email}.")
+        try:
+            crud_user.set_password(db, user=user, password=chosen)
+        except DomainError as error:
+            fail(error.detail)
+    _show(email, None if password else chosen, "The password is set.")
+
+
+def _create(email: str, password: str | None) -> None:
+    chosen = password or secrets.token_urlsafe(12)
+    try:
+        user_in = UserCreate(email=email, password=chosen, role=Role.ADMIN)
+        with unit_of_work() as db:
+            user = crud_user.create_user(db, user_in=user_in)
+    except ValidationError as error:
+        fail("; ".join(settings_faults(error)))
+    except DomainError as error:
+        fail(error.detail)
+    _show(user.email, None if password else chosen, "The admin is created.")
+
+
+def _ask_password(*, may_be_empty: bool = False) -> str:
+    hint = " (empty: make one up)" if may_be_empty else ""
+    default = "" if may_be_empty else None
+    return str(
+        typer.prompt(
+            f"Password{hint}",
+            hide_input=True,
+            confirmation_prompt=True,
+            default=default,
+            show_default=False,
+        )
+    )
+
+
+def _show(email: str, generated: str | None, text: str) -> None:
+    console.print(text)
+    console.print(f"  E-mail    {email}", soft_wrap=True, markup=False)
+    if generated:
+        console.print(f"  Password  {generated}   (shown only now)", soft_wrap=True, markup=False)

@@ -1,0 +1,76 @@
+import code
+import json
+
+import typer
+from fastapi.routing import RouteContext
+from pydantic import ValidationError
+from rich.table import Table
+
+from app import models
+from app.api.api import access_of, route_contexts
+from app.cli.console import console, settings_faults
+from app.core.config import get_settings
+from app.db import migrations
+from app.db.session import unit_of_work
+from app.main import create_app
+
+
+def add_commands(cli: typer.Typer) -> None:
+    for command in (check, routes, openapi, shell):
+        cli.command()(command)
+
+
+def check() -> None:
+    """Tell what is wrong with settings, database and schema, and what to do about it."""
+    checks = {"Settings": _check_settings, "Database": _check_database, "Schema": _check_schema}
+    for name, find_fault in checks.items():
+        fault = find_fault()
+        console.print(f"{'[red]✗[/]' if fault else '[green]✓[/]'} {name:<9}{fault or 'in order'}")
+        if fault:  # What follows stands on it.
+            raise typer.Exit(1)
+
+
+def _check_settings() -> str | None:
+    try:
+        get_settings()
+    except ValidationError as error:
+        return "\n    ".join(settings_faults(error))
+    return None
+
+
+def _check_database() -> str | None:
+    try:
+        migrations.current_revision()
+    except OSError:
+        shown = get_settings().database_url.render_as_string(hide_password=True)
+        return f"does not answer at {shown}: is it running, is DATABASE_URL right?"
+    return None
+
+
+def _check_schema() -> str | None:
+    return None if migrations.is_at_head() else "is not at this release's version: run migrate"
+
+
+def routes() -> None:
+    """List every route: method, path, and who may call it."""
+    table = Table("Method", "Path", "Who", box=None)
+    for context in sorted(route_contexts(create_app()), key=_order):
+        for method in sorted(context.methods or ()):
+            table.add_row(method, context.path, access_of(context))
+    console.print(table)
+
+
+def _order(context: RouteContext) -> str:
+    return context.path or ""
+
+
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    typer.echo(json.dumps(create_app().openapi(), indent=2))
+
+
+def shell() -> None:
+    """Open a Python prompt with a session (`db`) and the models; it commits when it ends well."""
+    with unit_of_work() as db:
+        names = {"db": db, "models": models, "User": models.User, "Item": models.Item}
+        code.interact(banner=f"Names: {', '.join(names)}. End with Ctrl-D to commit.", local=names)

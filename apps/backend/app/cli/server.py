@@ -1,0 +1,83 @@
+import os
+import socket
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from app.cli.accounts import ensure_admin
+from app.cli.console import console, fail, require_settings
+from app.cli.database import seed_demo
+from app.core.config import get_settings
+from app.db.migrations import migrate
+
+# Longer than any statement may take, so that an accepted request is finished.
+GRACE_SECONDS = 30
+
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(help="Port to listen on.")]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes; else `WEB_CONCURRENCY`, else 1.", min=1)
+]
+Reload = Annotated[bool, typer.Option("--reload", help="Start anew when a file changes.")]
+
+
+def add_commands(cli: typer.Typer) -> None:
+    cli.command()(serve)
+    cli.command()(run)
+
+
+def serve(
+    host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = None, reload: Reload = False
+) -> None:
+    """Serve the API."""
+    if workers is not None:
+        os.environ["WEB_CONCURRENCY"] = str(workers)
+        get_settings.cache_clear()
+        require_settings()
+    _refuse_taken_port(host, port)
+    uvicorn.run(
+        "app.main:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=get_settings().WEB_CONCURRENCY,
+        reload=reload,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+def run(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    seed: Annotated[bool, typer.Option("--seed", help="Add demo data.")] = False,
+    reload: Reload = False,
+) -> None:
+    """Migrate, create the first admin, and serve: one command for a new machine."""
+    _refuse_taken_port(host, port)
+    migrate()
+    ensure_admin()
+    if seed:
+        seed_demo(users=50, items=500)
+    prefix = get_settings().API_V1_STR
+    base = f"http://{host}:{port}"
+    console.print(f"\n  API     {base}{prefix}/\n  Docs    {base}/docs", soft_wrap=True)
+    console.print(
+        f"  Log in  curl {base}{prefix}/auth/login -d username=E-MAIL -d password=PASSWORD\n",
+        soft_wrap=True,
+    )
+    serve(host=host, port=port, reload=reload)
+
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            fail(f"cannot listen on {host}:{port}: {error.strerror}. Choose another --port.")

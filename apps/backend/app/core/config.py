@@ -1,0 +1,183 @@
+"""Settings, from the environment or from `.env` at the top of the repository.
+
+Every field carries its unit in its name. Refusals are field validators, so that a start
+with several mistakes names all of them at once.
+"""
+
+import secrets
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+TOP: Final = Path(__file__).resolve().parents[4]
+PLACEHOLDERS: Final = ("change", "secret", "example", "placeholder", "your-", "password", "default")
+EXAMPLE_ADMIN_PASSWORD: Final = "change-this-password"  # noqa: S105  Refused outside `local`.
+MIN_KEY_BYTES: Final = 32
+MIN_KEY_CHARACTERS: Final = 10  # Distinct ones: "aaaa…" is long, and no secret.
+
+TextList = Annotated[list[str], NoDecode]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_file=TOP / ".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        validate_default=True,
+        hide_input_in_errors=True,
+    )
+
+    ENVIRONMENT: Literal["local", "staging", "production"] = "local"
+    WEB_CONCURRENCY: int = Field(
+        1, ge=1, description="Server processes; `serve --workers` sets it."
+    )
+    PROJECT_NAME: str = Field("Backdesk", description="Shown in the API's documentation.")
+    API_V1_STR: str = Field(
+        "/api/v1", pattern=r"^(/[A-Za-z0-9._~-]+)+$", description="Where the API lives."
+    )
+    PUBLIC_URL: str = Field(
+        "http://127.0.0.1:8000", pattern=r"^https?://[^/]+", description="Where people reach it."
+    )
+    ALLOWED_HOSTS: TextList = Field(
+        [],
+        description="Accepted `Host` headers. Empty: any in `local`, else that of `PUBLIC_URL`.",
+    )
+    DATABASE_URL: SecretStr = Field(
+        SecretStr("sqlite:///./data/backdesk.db"),
+        description="SQLite or PostgreSQL. A relative file starts at the top of the repository.",
+    )
+    DB_POOL_SIZE: int = Field(
+        6, ge=1, le=64, description="Connections, and as many worker threads, per process."
+    )
+    DB_POOL_TIMEOUT_SECONDS: float = Field(
+        5, gt=0, description="How long to wait for a free connection."
+    )
+    DB_CONNECT_TIMEOUT_SECONDS: int = Field(
+        3, ge=1, description="How long to wait for PostgreSQL to answer."
+    )
+    STATEMENT_TIMEOUT_SECONDS: float = Field(
+        10, gt=0, description="PostgreSQL ends a longer statement."
+    )
+    SECRET_KEY: SecretStr = Field(
+        SecretStr(""),
+        description="Signs tokens: 32 bytes or more. In `local`, a missing one is made up.",
+    )
+    ALGORITHM: Literal["HS256", "HS384", "HS512"] = "HS256"
+    ACCESS_TOKEN_EXPIRE_MINUTES: int = Field(15, ge=1, le=1440)
+    ALLOWED_ORIGINS: TextList = Field(
+        [],
+        validation_alias=AliasChoices("ALLOWED_ORIGINS", "BACKEND_CORS_ORIGINS"),
+        description="Whose pages may call the API (CORS): a JSON array. Or `BACKEND_CORS_ORIGINS`.",
+    )
+    FIRST_ADMIN_EMAIL: str | None = Field(None, description="Used only while no admin exists.")
+    FIRST_ADMIN_PASSWORD: SecretStr | None = Field(
+        None, description="Used only while no admin exists."
+    )
+    DEFAULT_TOKEN_QUOTA: int | None = Field(
+        100_000, ge=0, le=2**53 - 1, description="Monthly, for new users; `null` is unlimited."
+    )
+    MAX_BODY_BYTES: int = Field(1024**2, ge=1024, description="A larger request body is refused.")
+    MAX_PAGE_SIZE: int = Field(1000, ge=1, le=10_000, description="The largest `limit` of a list.")
+    DOCS_ENABLED: bool = Field(
+        True, description="Whether `/docs` and the OpenAPI document are served."
+    )
+    LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    ACCESS_LOG: bool = Field(
+        False, description="Whether each request writes a line; failures always do."
+    )
+
+    @property
+    def database_url(self) -> URL:
+        return make_url(self.DATABASE_URL.get_secret_value())
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.database_url.get_backend_name() == "sqlite"
+
+    @field_validator("ALLOWED_HOSTS", "ALLOWED_ORIGINS", mode="before")
+    @classmethod
+    def read_list(cls, value: Any) -> Any:
+        """Take a JSON array, or names with commas between."""
+        if not isinstance(value, str):
+            return value
+        return [part.strip(" \"'") for part in value.strip("[] ").split(",") if part.strip(" \"'")]
+
+    @field_validator("DEFAULT_TOKEN_QUOTA", mode="before")
+    @classmethod
+    def read_null(cls, value: Any) -> Any:
+        return None if isinstance(value, str) and value.strip().lower() == "null" else value
+
+    @field_validator("DATABASE_URL")
+    @classmethod
+    def normalise_database_url(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        try:
+            url = make_url(value.get_secret_value())
+        except ArgumentError:
+            raise ValueError(
+                "is no database URL such as postgresql://user:password@host/name"
+            ) from None
+        if "+async" in url.drivername or url.drivername.endswith("+aiosqlite"):
+            raise ValueError(
+                "names an asynchronous driver; Backdesk is synchronous: use postgresql://…"
+            )
+        if url.drivername in {"postgres", "postgresql"}:
+            url = url.set(drivername="postgresql+psycopg2")
+        if url.drivername not in {"postgresql+psycopg2", "sqlite"}:
+            raise ValueError("must be a sqlite:///… or a postgresql://… URL")
+        if url.drivername == "sqlite":
+            url = url.set(database=str(_sqlite_file(url)))
+            if info.data.get("ENVIRONMENT") != "local" and info.data.get("WEB_CONCURRENCY", 1) > 1:
+                raise ValueError("SQLite serves one process; use PostgreSQL, or one worker")
+        return SecretStr(url.render_as_string(hide_password=False))
+
+    @field_validator("SECRET_KEY")
+    @classmethod
+    def refuse_weak_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        key = value.get_secret_value()
+        if info.data.get("ENVIRONMENT") == "local":
+            if not key and info.data.get("WEB_CONCURRENCY", 1) > 1:
+                raise ValueError("is missing, and several workers must share one")
+            return value if key else SecretStr(secrets.token_urlsafe(48))
+        if not key:
+            raise ValueError(
+                "is missing: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+            )
+        if len(key.encode()) < MIN_KEY_BYTES:
+            raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes")
+        if len(set(key)) < MIN_KEY_CHARACTERS or any(word in key.lower() for word in PLACEHOLDERS):
+            raise ValueError("is a placeholder, not a random key")
+        return value
+
+    @field_validator("ALLOWED_ORIGINS", "ALLOWED_HOSTS")
+    @classmethod
+    def refuse_wildcard(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        if "*" in value and info.data.get("ENVIRONMENT") != "local":
+            raise ValueError("must not hold * outside `local`")
+        return value
+
+    @field_validator("FIRST_ADMIN_PASSWORD")
+    @classmethod
+    def refuse_example_password(
+        cls, value: SecretStr | None, info: ValidationInfo
+    ) -> SecretStr | None:
+        is_example = value is not None and value.get_secret_value() == EXAMPLE_ADMIN_PASSWORD
+        if is_example and info.data.get("ENVIRONMENT") != "local":
+            raise ValueError("is the one from the example; choose another")
+        return value
+
+
+def _sqlite_file(url: URL) -> Path:
+    if not url.database or url.database == ":memory:":
+        raise ValueError("needs a file: several threads share the database")
+    return TOP / url.database
+
+
+@lru_cache
+def get_settings() -> Settings:
+    return Settings()

@@ -1,0 +1,54 @@
+"""The families of refusals. Leaves stand beside the rule that raises them.
+
+`code` is for programs and never changes; `text` is for people. A leaf that blames one
+field of the request names it in `field`.
+"""
+
+from typing import Any, ClassVar
+
+
+class DomainError(Exception):
+    code: ClassVar[str]
+    text: ClassVar[str]
+    field: ClassVar[str | None] = None
+
+    def __init__(self, *, fields: dict[str, str] | None = None, **values: Any) -> None:
+        self.detail = self.text.format(**values)
+        if fields is None:
+            fields = {self.field: self.detail} if self.field else {}
+        self.fields = fields
+        super().__init__(self.detail)
+
+
+class InvalidInputError(DomainError):
+    """The request is well-formed, but a rule refuses a value."""
+
+    code = "INVALID_REQUEST"
+    text = "The request is not valid."
+
+
+class NotAuthenticatedError(DomainError):
+    code = "NOT_AUTHENTICATED"
+    text = "Sign in to do this."
+
+
+class PermissionDeniedError(DomainError):
+    code = "PERMISSION_DENIED"
+    text = "Your role does not permit this."
+
+
+class NotFoundError(DomainError):
+    code = "NOT_FOUND"
+    text = "There is nothing here."
+
+
+class ConflictError(DomainError):
+    code = "CONFLICT"
+    text = "This conflicts with what is stored."
+
+
+class UnavailableError(DomainError):
+    """A dependency is gone or busy; the same request may succeed later."""
+
+    code = "UNAVAILABLE"
+    text = "The service cannot answer right now. Try again in a moment."

@@ -1,0 +1,110 @@
+from typing import Final
+
+from sqlalchemy import ColumnElement, or_, select, true
+from sqlalchemy.orm import Session
+
+from app.core.clock import utc_now
+from app.core.errors import InvalidInputError, NotFoundError, PermissionDeniedError
+from app.core.permissions import Permission, Principal, Scope
+from app.crud import user as crud_user
+from app.crud.listing import Listing, Page, Record, get_page, public_columns
+from app.models.item import Item
+from app.models.user import User
+from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
+from app.schemas.listing import ListQuery
+
+ITEMS: Final = Listing(
+    model=Item,
+    columns=public_columns(Item, ItemPublic),
+    searched=(Item.title, Item.description),
+)
+
+
+class ItemNotFoundError(NotFoundError):
+    code = "ITEM_NOT_FOUND"
+    text = "There is no such item."
+
+
+class OwnerNotPermittedError(PermissionDeniedError):
+    code = "OWNER_NOT_PERMITTED"
+    text = "You may not give items to others."
+    field = "owner_id"
+
+
+class OwnerNotFoundError(InvalidInputError):
+    code = "OWNER_NOT_FOUND"
+    text = "There is no such user to own the item."
+    field = "owner_id"
+
+
+def visible_to(actor: Principal) -> ColumnElement[bool]:
+    match actor.scope:
+        case Scope.ALL:
+            return true()
+        case Scope.DEPARTMENT:
+            colleagues = select(User.id).where(User.department == actor.department)
+            return or_(Item.owner_id.in_(colleagues), Item.owner_id == actor.id)
+        case Scope.OWN:
+            return Item.owner_id == actor.id
+
+
+def get_item_record(db: Session, *, item_id: int, actor: Principal) -> Record | None:
+    statement = ITEMS.select.where(Item.id == item_id, visible_to(actor))
+    return db.execute(statement).mappings().first()
+
+
+def get_item_for_update(db: Session, *, item_id: int, actor: Principal) -> Item | None:
+    """Lock the row, so that what is compared is what is changed."""
+    return db.scalar(select(Item).where(Item.id == item_id, visible_to(actor)).with_for_update())
+
+
+def get_items(
+    db: Session, *, query: ListQuery, actor: Principal, owner_id: int | None = None
+) -> Page:
+    scope = visible_to(actor)
+    if owner_id is not None:
+        scope &= Item.owner_id == owner_id
+    return get_page(db, listing=ITEMS, query=query, scope=scope)
+
+
+def create_item(db: Session, *, item_in: ItemCreate, actor: Principal) -> Item:
+    """Raises OwnerNotPermittedError, OwnerNotFoundError."""
+    values = item_in.model_dump()
+    if item_in.owner_id is None:
+        values["owner_id"] = actor.id
+    elif item_in.owner_id != actor.id:
+        _refuse_owner(db, owner_id=item_in.owner_id, actor=actor)
+    item = Item(**values)
+    db.add(item)
+    db.flush()
+    return item
+
+
+def update_item(db: Session, *, item: Item, item_in: ItemUpdate, actor: Principal) -> Item:
+    """Change the given fields. Raises OwnerNotPermittedError, OwnerNotFoundError."""
+    changes = item_in.changes()
+    owner_id = changes.get("owner_id", item.owner_id)
+    if owner_id != item.owner_id:
+        _refuse_owner(db, owner_id=owner_id, actor=actor)
+    for name, value in changes.items():
+        setattr(item, name, value)
+    db.flush()
+    return item
+
+
+def delete_item(db: Session, *, item: Item) -> None:
+    """Delete softly."""
+    item.deleted_at = utc_now()
+    db.flush()
+
+
+def _refuse_owner(db: Session, *, owner_id: int, actor: Principal) -> None:
+    """Items go only to users whom the actor sees, by who may write others' items.
+
+    The owner's row stays locked to the end, so that nobody deletes it meanwhile.
+    """
+    if not actor.may(Permission.ITEMS_WRITE_OTHERS):
+        raise OwnerNotPermittedError
+    seen = select(User.id).where(User.id == owner_id, crud_user.visible_to(actor))
+    if db.scalar(seen.with_for_update(read=True, key_share=True)) is None:
+        raise OwnerNotFoundError

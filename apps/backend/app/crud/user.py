@@ -1,0 +1,241 @@
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, count
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, and_, or_, select, true
+from sqlalchemy.orm import Session
+
+from app.core.clock import utc_now
+from app.core.config import get_settings
+from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
+from app.core.permissions import Principal, Role, Scope
+from app.core.security import hash_password, verify_password
+from app.crud.listing import Listing, Page, Record, get_page, public_columns
+from app.crud.user_policy import (
+    refuse_easy_password,
+    refuse_forbidden_changes,
+    refuse_forbidden_creation,
+    refuse_unwritable,
+)
+from app.db.integrity import constraint_error
+from app.models.user import EMAIL_UNIQUE, USERNAME_UNIQUE, User
+from app.schemas.listing import ListQuery
+from app.schemas.user import UserCreate, UserPublic, UserUpdate
+
+USERS: Final = Listing(
+    model=User,
+    columns=public_columns(User, UserPublic),
+    searched=(User.email, User.username, User.full_name, User.department),
+    lower_cased=frozenset({"email", "username"}),
+)
+
+
+class UserNotFoundError(NotFoundError):
+    code = "USER_NOT_FOUND"
+    text = "There is no such user."
+
+
+class EmailTakenError(ConflictError):
+    code = "EMAIL_TAKEN"
+    text = "This e-mail is already registered."
+    field = "email"
+
+
+class UsernameTakenError(ConflictError):
+    code = "USERNAME_TAKEN"
+    text = "This user name is already taken."
+    field = "username"
+
+
+class CurrentPasswordWrongError(PermissionDeniedError):
+    code = "CURRENT_PASSWORD_WRONG"
+    text = "Changing your e-mail needs your current password, and this is not it."
+    field = "current_password"
+
+
+class LastAdminError(ConflictError):
+    code = "LAST_ADMIN"
+    text = "This is the last active admin. Make another one first."
+
+
+_TAKEN: Final = {EMAIL_UNIQUE: EmailTakenError, USERNAME_UNIQUE: UsernameTakenError}
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordWork:
+    """The slow part of an update, done before a row is locked."""
+
+    new_hash: str | None
+    is_current_right: bool
+
+
+def visible_to(actor: Principal) -> ColumnElement[bool]:
+    match actor.scope:
+        case Scope.ALL:
+            return true()
+        case Scope.DEPARTMENT:
+            return or_(User.department == actor.department, User.id == actor.id)
+        case Scope.OWN:
+            return User.id == actor.id
+
+
+def get_principal(db: Session, *, user_id: int) -> Principal | None:
+    """Return the active user whom an access token names."""
+    row = db.execute(USERS.select.where(User.id == user_id, User.is_active)).mappings().first()
+    if row is None:
+        return None
+    return Principal(
+        id=row["id"],
+        role=Role(row["role"]),
+        department=row["department"],
+        is_verified=row["is_verified"],
+        profile=dict(row),
+    )
+
+
+def get_user_record(db: Session, *, user_id: int, actor: Principal) -> Record | None:
+    statement = USERS.select.where(User.id == user_id, visible_to(actor))
+    return db.execute(statement).mappings().first()
+
+
+def get_user_for_update(db: Session, *, user_id: int, actor: Principal) -> User | None:
+    """Lock the row, so that what is compared is what is changed."""
+    return db.scalar(select(User).where(User.id == user_id, visible_to(actor)).with_for_update())
+
+
+def get_user_by_email(db: Session, *, email: str) -> User | None:
+    return db.scalar(select(User).where(User.email == email.lower()))
+
+
+def get_users(db: Session, *, query: ListQuery, actor: Principal) -> Page:
+    return get_page(db, listing=USERS, query=query, scope=visible_to(actor))
+
+
+def has_active_admin(db: Session) -> bool:
+    return db.scalar(select(User.id).where(_is_active_admin()).limit(1)) is not None
+
+
+def create_user(db: Session, *, user_in: UserCreate, actor: Principal | None = None) -> User:
+    """Create a user; without an actor (the command line) nothing is forbidden.
+
+    Raises EmailTakenError, UsernameTakenError, PasswordTooEasyError, FieldsNotPermittedError,
+    PermissionDeniedError.
+    """
+    values = user_in.model_dump(exclude={"password"})
+    if "token_quota" not in user_in.model_fields_set:
+        values["token_quota"] = get_settings().DEFAULT_TOKEN_QUOTA
+    if actor is not None:
+        if actor.scope is Scope.DEPARTMENT and "department" not in user_in.model_fields_set:
+            values["department"] = actor.department
+        refuse_forbidden_creation(values, actor)
+    if user_in.password is not None:
+        refuse_easy_password(user_in.password, email=user_in.email, username=user_in.username)
+        values["hashed_password"] = hash_password(user_in.password)  # Before the first statement.
+    if user_in.username is None:
+        return _insert_with_generated_username(db, values)
+    return _insert(db, values)
+
+
+def do_password_work(db: Session, *, user_in: UserUpdate, actor: Principal) -> PasswordWork:
+    """Hash the new password and check the current one, as far as they were sent."""
+    new_hash = hash_password(user_in.password) if user_in.password is not None else None
+    if user_in.current_password is None:
+        return PasswordWork(new_hash, is_current_right=False)
+    stored = db.scalar(select(User.hashed_password).where(User.id == actor.id))
+    return PasswordWork(new_hash, verify_password(user_in.current_password, stored))
+
+
+def update_user(
+    db: Session, *, user: User, user_in: UserUpdate, actor: Principal, passwords: PasswordWork
+) -> User:
+    """Change the given fields; one sent with its present value is never a refusal.
+
+    Raises FieldsNotPermittedError, PermissionDeniedError, CurrentPasswordWrongError,
+    PasswordTooEasyError, LastAdminError, EmailTakenError, UsernameTakenError.
+    """
+    changes = {
+        name: value
+        for name, value in user_in.changes().items()
+        if name == "password" or getattr(user, name) != value
+    }
+    refuse_forbidden_changes(user, changes, actor)
+    if "email" in changes and user.id == actor.id:
+        if not passwords.is_current_right:
+            raise CurrentPasswordWrongError
+        changes["is_verified"] = False
+    _refuse_losing_last_admin(db, user, changes)
+
+    if (password := changes.pop("password", None)) is not None:
+        names = {"email": user.email, "username": user.username} | changes
+        refuse_easy_password(password, email=names["email"], username=names["username"])
+        changes["hashed_password"] = passwords.new_hash
+    for name, value in changes.items():
+        setattr(user, name, value)
+    with constraint_error(_TAKEN):
+        db.flush()
+    return user
+
+
+def delete_user(db: Session, *, user: User, actor: Principal) -> None:
+    """Delete softly. Raises PermissionDeniedError, LastAdminError."""
+    if user.id != actor.id:
+        refuse_unwritable(user, actor)
+    _refuse_losing_last_admin(db, user, {"is_active": False})
+    user.deleted_at = utc_now()
+    db.flush()
+
+
+def set_password(db: Session, *, user: User, password: str) -> None:
+    """Raises PasswordTooEasyError."""
+    refuse_easy_password(password, email=user.email, username=user.username)
+    user.hashed_password = hash_password(password)
+    db.flush()
+
+
+def _insert(db: Session, values: dict[str, Any]) -> User:
+    user = User(**values)
+    db.add(user)
+    with constraint_error(_TAKEN):
+        db.flush()
+    return user
+
+
+def _insert_with_generated_username(db: Session, values: dict[str, Any]) -> User:
+    """Take the first free name; whoever takes it meanwhile makes us try the next."""
+    for name in _free_usernames(db, email=values["email"]):
+        try:
+            with db.begin_nested():
+                return _insert(db, values | {"username": name})
+        except UsernameTakenError:
+            continue
+    raise AssertionError("the names never end")
+
+
+def _free_usernames(db: Session, *, email: str) -> Iterator[str]:
+    """Make names of the local part: 3 to 44 of its lawful characters, then with a number."""
+    local = re.sub(r"[^a-z0-9._-]", "", email.partition("@")[0])
+    base = local[:44].ljust(3, "_")
+    statement = select(User.username).where(User.username.startswith(base, autoescape=True))
+    taken = set(db.scalars(statement))
+    names = chain([base], (f"{base}{number}" for number in count(2)))
+    return (name for name in names if name not in taken)
+
+
+def _is_active_admin() -> ColumnElement[bool]:
+    return and_(User.role == Role.ADMIN, User.is_active)
+
+
+def _refuse_losing_last_admin(db: Session, user: User, changes: dict[str, Any]) -> None:
+    """Lock all admins in one order, so that two who demote each other take turns.
+
+    Raises LastAdminError.
+    """
+    is_admin = user.role == Role.ADMIN and user.is_active
+    stays_admin = changes.get("role", user.role) == Role.ADMIN and changes.get("is_active", True)
+    if not is_admin or stays_admin:
+        return
+    statement = select(User.id).where(_is_active_admin()).order_by(User.id).with_for_update()
+    if set(db.scalars(statement)) <= {user.id}:
+        raise LastAdminError

@@ -1,0 +1,82 @@
+"""What may be set on a user, by whom. Pure rules: no statement stands here."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from app.core.errors import InvalidInputError, PermissionDeniedError
+from app.core.permissions import Permission, Principal, Role, Scope
+from app.core.security import is_common_password
+from app.models.user import User
+
+# Nobody sets these of their own account, whatever their role.
+PRIVILEGED: Final = frozenset(
+    {"role", "department", "is_active", "is_verified", "token_quota", "password"}
+)
+# Who sees one department only grants no role, and moves nobody out.
+BEYOND_DEPARTMENT: Final = frozenset({"role", "department"})
+
+
+class PasswordTooEasyError(InvalidInputError):
+    code = "PASSWORD_TOO_EASY"
+    text = "This password is too easy to guess: {reason}."
+    field = "password"
+
+
+class FieldsNotPermittedError(PermissionDeniedError):
+    code = "FIELDS_NOT_PERMITTED"
+    text = "You may not set {names} here."
+
+    def __init__(self, names: Iterable[str]) -> None:
+        listed = sorted(names)
+        fields = dict.fromkeys(listed, "You may not set this here.")
+        super().__init__(names=", ".join(listed), fields=fields)
+
+
+def refuse_easy_password(password: str, *, email: str, username: str | None) -> None:
+    """Raises PasswordTooEasyError."""
+    lowered = password.lower()
+    if lowered in {email, email.partition("@")[0], username}:
+        raise PasswordTooEasyError(reason="it is your e-mail or user name")
+    if is_common_password(lowered):
+        raise PasswordTooEasyError(reason="it is among the most common ones")
+
+
+def refuse_forbidden_creation(values: Mapping[str, Any], actor: Principal) -> None:
+    """A manager creates plain users of their own department.
+
+    Raises FieldsNotPermittedError, PermissionDeniedError.
+    """
+    if actor.scope is Scope.ALL:
+        return
+    if actor.scope is Scope.OWN:
+        raise PermissionDeniedError
+    refused = set()
+    if values["role"] != Role.USER:
+        refused.add("role")
+    if values["department"] != actor.department:
+        refused.add("department")
+    if refused:
+        raise FieldsNotPermittedError(refused)
+
+
+def refuse_forbidden_changes(user: User, changes: Iterable[str], actor: Principal) -> None:
+    """Raises FieldsNotPermittedError, PermissionDeniedError."""
+    if user.id == actor.id:
+        refused = PRIVILEGED.intersection(changes)
+    else:
+        refuse_unwritable(user, actor)
+        refused = (
+            frozenset() if actor.scope is Scope.ALL else BEYOND_DEPARTMENT.intersection(changes)
+        )
+    if refused:
+        raise FieldsNotPermittedError(refused)
+
+
+def refuse_unwritable(user: User, actor: Principal) -> None:
+    """Below an admin, others' accounts are written only where their role is `user`.
+
+    Raises PermissionDeniedError.
+    """
+    is_beyond = actor.scope is not Scope.ALL and user.role != Role.USER
+    if is_beyond or not actor.may(Permission.USERS_WRITE):
+        raise PermissionDeniedError

@@ -1,0 +1,61 @@
+"""Where the database's schema stands, and how it gets to where it should be."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.db.session import get_engine
+
+BACKEND: Final = Path(__file__).resolve().parents[2]
+
+
+def alembic_config() -> Config:
+    return Config(BACKEND / "alembic.ini")
+
+
+def migrate() -> None:
+    command.upgrade(alembic_config(), "head")
+
+
+def migrate_to(revision: str) -> None:
+    """Go up or down to a revision. Raises alembic's CommandError for an unknown one."""
+    if revision == "base" or _is_behind_us(revision):
+        command.downgrade(alembic_config(), revision)
+    else:
+        command.upgrade(alembic_config(), revision)
+
+
+def _is_behind_us(revision: str) -> bool:
+    current = current_revision()
+    scripts = ScriptDirectory.from_config(alembic_config())
+    if current is None or revision == "head" or revision.startswith("+"):
+        return False
+    wanted = scripts.get_revision(revision).revision
+    passed = (script.revision for script in scripts.iterate_revisions(current, "base"))
+    return wanted in passed
+
+
+@lru_cache
+def head_revision() -> str | None:
+    return ScriptDirectory.from_config(alembic_config()).get_current_head()
+
+
+def current_revision() -> str | None:
+    """Raises OSError where the database does not answer."""
+    try:
+        engine = get_engine().execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    except SQLAlchemyError as error:
+        raise OSError("The database does not answer.") from error
+
+
+def is_at_head() -> bool:
+    """Raises OSError where the database does not answer."""
+    return current_revision() == head_revision()

@@ -1,0 +1,128 @@
+"""The engine and its sessions. The one place that commits.
+
+Nothing connects before the first statement: importing the application needs no database.
+"""
+
+import math
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from app.core.config import Settings, get_settings
+
+IDLE_SECONDS_BEFORE_PING: Final = 5.0
+
+
+@lru_cache
+def get_engine() -> Engine:
+    settings = get_settings()
+    engine = create_engine(
+        settings.database_url,
+        poolclass=QueuePool,
+        pool_size=settings.DB_POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=settings.DB_POOL_TIMEOUT_SECONDS,
+        hide_parameters=True,
+        connect_args=_connect_args(settings),
+    )
+    if settings.is_sqlite:
+        Path(str(settings.database_url.database)).parent.mkdir(parents=True, exist_ok=True)
+        event.listen(engine, "connect", _tune_sqlite)
+        event.listen(engine, "begin", _begin_immediate)
+    event.listen(engine, "checkin", _note_return)
+    event.listen(engine, "checkout", _ping_if_idle)
+    return engine
+
+
+@lru_cache
+def _sessions() -> sessionmaker[Session]:
+    return sessionmaker(get_engine(), expire_on_commit=False, close_resets_only=False)
+
+
+@lru_cache
+def _reading_sessions() -> sessionmaker[Session]:
+    """Sessions whose every statement is its own transaction: one round trip, not three."""
+    engine = get_engine().execution_options(isolation_level="AUTOCOMMIT")
+    return sessionmaker(engine, expire_on_commit=False, close_resets_only=False, autoflush=False)
+
+
+@contextmanager
+def unit_of_work() -> Iterator[Session]:
+    """Commit when the block ends well, roll back when it raises."""
+    with _sessions().begin() as db:
+        yield db
+
+
+@contextmanager
+def read_only() -> Iterator[Session]:
+    with _reading_sessions()() as db:
+        yield db
+
+
+def dispose() -> None:
+    """Close every connection and forget the engine; the next use reads the settings anew."""
+    if get_engine.cache_info().currsize:
+        get_engine().dispose()
+    for cached in (get_engine, _sessions, _reading_sessions):
+        cached.cache_clear()
+
+
+def _connect_args(settings: Settings) -> dict[str, Any]:
+    if settings.is_sqlite:
+        return {"timeout": settings.DB_POOL_TIMEOUT_SECONDS, "check_same_thread": False}
+    statement_ms = math.ceil(settings.STATEMENT_TIMEOUT_SECONDS * 1000)
+    options = {
+        "timezone": "UTC",
+        "statement_timeout": statement_ms,
+        "lock_timeout": statement_ms // 2,
+        "idle_in_transaction_session_timeout": statement_ms * 2,
+    }
+    return {
+        "connect_timeout": settings.DB_CONNECT_TIMEOUT_SECONDS,
+        "application_name": "backdesk",
+        "keepalives_idle": 30,
+        "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+    }
+
+
+def _tune_sqlite(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    # SQLite's own lower() knows ASCII only; searches must find "Ä" by "ä".
+    connection.create_function("lower", 1, _lower, deterministic=True)
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _begin_immediate(connection: Connection) -> None:
+    """Take SQLite's write lock at the start: a unit that reads first could not get it later."""
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _note_return(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["returned_at"] = time.monotonic()
+
+
+def _ping_if_idle(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+    """Notice a restarted database, without a ping for every request."""
+    returned_at = record.info.get("returned_at")
+    if returned_at is None or time.monotonic() - returned_at < IDLE_SECONDS_BEFORE_PING:
+        return
+    dialect = get_engine().dialect
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        raise DisconnectionError from error

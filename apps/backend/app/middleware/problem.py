@@ -1,0 +1,104 @@
+"""The one error body (RFC 9457), for every refusal, wherever it arises."""
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core.clock import utc_now
+from app.middleware.request_context import request_id_of
+from app.schemas.problem import Problem
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+# What a bare status means where whoever refused gave no code.
+DEFAULTS: Final[Mapping[int, tuple[str, str]]] = {
+    400: ("BAD_REQUEST", "The request cannot be read."),
+    404: ("NOT_FOUND", "There is nothing here."),
+    405: ("METHOD_NOT_ALLOWED", "This path does not answer this method."),
+    413: ("BODY_TOO_LARGE", "The request body is too large."),
+    500: ("INTERNAL_ERROR", "Something went wrong here. The request id helps to find out what."),
+    503: ("UNAVAILABLE", "The service cannot answer right now. Try again in a moment."),
+}
+_KEPT: Final = {b"allow", b"retry-after", b"www-authenticate", b"vary"}
+
+log = structlog.get_logger("backdesk.problem")
+
+
+def problem_response(
+    scope: Scope,
+    status: int,
+    *,
+    code: str | None = None,
+    detail: str | None = None,
+    fields: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    default_code, default_detail = DEFAULTS.get(status, DEFAULTS[400 if status < 500 else 500])
+    text = detail or default_detail
+    problem = Problem(
+        status=status,
+        title=HTTPStatus(status).phrase,
+        error=code or default_code,
+        detail=text,
+        message=text,
+        errors=dict(fields or {}),
+        path=_path(scope),
+        timestamp=utc_now().replace(microsecond=0),
+        request_id=request_id_of(scope),
+    )
+    return Response(problem.model_dump_json(), status, headers, media_type=MEDIA_TYPE)
+
+
+def _path(scope: Scope) -> str:
+    return str(scope["path"]).encode("utf-8", "replace").decode()
+
+
+class ProblemMiddleware:
+    """Answer crashes, and give the error body to every error that left without it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = replaced = False
+
+        async def send_problem(message: Message) -> None:
+            nonlocal started, replaced
+            if replaced:
+                return
+            if message["type"] == "http.response.start":
+                started = True
+                if message["status"] >= 400 and not _is_problem(message):
+                    replaced = True
+                    await _replace(scope, receive, send, message)
+                    return
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_problem)
+        except ClientDisconnect:
+            pass  # Nobody is left to answer.
+        except Exception:
+            log.exception("unhandled exception", path=_path(scope), method=scope["method"])
+            if not started:
+                await problem_response(scope, 500)(scope, receive, send)
+
+
+def _is_problem(message: Message) -> bool:
+    return (b"content-type", MEDIA_TYPE.encode()) in message["headers"]
+
+
+async def _replace(scope: Scope, receive: Receive, send: Send, message: Message) -> None:
+    kept: Iterable[tuple[bytes, bytes]] = message["headers"]
+    headers = {
+        name.decode("latin-1"): value.decode("latin-1") for name, value in kept if name in _KEPT
+    }
+    await problem_response(scope, message["status"], headers=headers)(scope, receive, send)

@@ -1,0 +1,21 @@
+from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.db.base import Base
+from app.models.mixins import IdMixin, SoftDeleteMixin, TimestampMixin, VersionMixin
+from app.models.user import User
+
+
+class Item(IdMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, Base):
+    __tablename__ = "items"
+    __table_args__ = (
+        Index("ix_items_created_at_id", "created_at", "id"),
+        {"sqlite_autoincrement": True},  # An id is never given twice.
+    )
+
+    title: Mapped[str] = mapped_column(String(200))
+    description: Mapped[str | None] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(20), index=True)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+
+    owner: Mapped[User] = relationship(lazy="raise_on_sql")

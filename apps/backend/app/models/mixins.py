@@ -1,0 +1,68 @@
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import event
+from sqlalchemy.engine.default import DefaultExecutionContext
+from sqlalchemy.orm import (
+    Mapped,
+    ORMExecuteState,
+    Session,
+    declared_attr,
+    mapped_column,
+    with_loader_criteria,
+)
+
+from app.core.clock import utc_now
+from app.db.base import Id
+
+
+class IdMixin:
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+
+
+def _same_as_created_at(context: DefaultExecutionContext) -> datetime:
+    parameters: dict[str, Any] = context.get_current_parameters()  # type: ignore[no-untyped-call]  # So in SQLAlchemy.
+    moment: datetime = parameters["created_at"]
+    return moment
+
+
+class TimestampMixin:
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    updated_at: Mapped[datetime] = mapped_column(default=_same_as_created_at, onupdate=utc_now)
+
+
+class VersionMixin:
+    """Counts the changes of a row; a change based on an older count is refused by the ORM."""
+
+    version: Mapped[int] = mapped_column(default=1)
+
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        return {"version_id_col": cls.version}
+
+
+class SoftDeleteMixin:
+    """A deleted row stays, and every select and ORM update passes it by.
+
+    The execution option `include_deleted=True` brings it back into one statement.
+    """
+
+    deleted_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+_NOT_DELETED: Final = with_loader_criteria(
+    SoftDeleteMixin, lambda model: model.deleted_at.is_(None), include_aliases=True
+)
+
+
+@event.listens_for(Session, "do_orm_execute")
+def _pass_deleted_rows_by(state: ORMExecuteState) -> None:
+    reads_or_changes = state.is_select or state.is_update or state.is_delete
+    if (
+        reads_or_changes
+        and not state.is_column_load
+        and not state.is_relationship_load
+        and not state.execution_options.get("include_deleted", False)
+    ):
+        state.statement = state.statement.options(_NOT_DELETED)

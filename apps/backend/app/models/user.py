@@ -1,0 +1,42 @@
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import BigInteger, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.base import Base
+from app.models.mixins import IdMixin, SoftDeleteMixin, TimestampMixin, VersionMixin
+
+EMAIL_UNIQUE: Final = "uq_users_email"
+USERNAME_UNIQUE: Final = "uq_users_username"
+
+_present = text("deleted_at IS NULL")
+
+
+class User(IdMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, Base):
+    """E-mail and user name are stored in lower case, and unique among users not deleted."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        Index(EMAIL_UNIQUE, "email", unique=True, postgresql_where=_present, sqlite_where=_present),
+        Index(
+            USERNAME_UNIQUE,
+            "username",
+            unique=True,
+            postgresql_where=_present,
+            sqlite_where=_present,
+        ),
+        Index("ix_users_created_at_id", "created_at", "id"),
+        {"sqlite_autoincrement": True},  # An id is never given twice.
+    )
+
+    email: Mapped[str] = mapped_column(String(254))
+    username: Mapped[str] = mapped_column(String(50))
+    full_name: Mapped[str | None] = mapped_column(String(100))
+    department: Mapped[str | None] = mapped_column(String(100), index=True)
+    role: Mapped[str] = mapped_column(String(20), index=True)
+    hashed_password: Mapped[str | None] = mapped_column(String(255))
+    is_active: Mapped[bool] = mapped_column(default=True)
+    is_verified: Mapped[bool] = mapped_column(default=False)
+    token_quota: Mapped[int | None] = mapped_column(BigInteger)
+    last_login_at: Mapped[datetime | None]

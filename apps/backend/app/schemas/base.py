@@ -1,0 +1,93 @@
+"""What all schemas share. Input is strict, output is plain."""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Final
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+FIRST_YEAR: Final = 2
+LAST_YEAR: Final = 9998
+MAX_SAFE_INTEGER: Final = 2**53 - 1  # The largest that JavaScript clients read exactly.
+
+RecordId = Annotated[int, Field(ge=1, le=MAX_SAFE_INTEGER)]
+
+
+def refuse_unstorable_text(value: Any) -> Any:
+    """Refuse NUL and lone surrogates, which PostgreSQL, UTF-8 or both cannot hold."""
+    if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
+        raise PydanticCustomError("unstorable_text", "Text must not hold NUL or broken characters.")
+    return value
+
+
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refuse_far_dates(value: datetime) -> datetime:
+    """Keep clear of years that overflow when a driver moves them between zones."""
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise PydanticCustomError("date_range", "The year must be between 2 and 9998.")
+    return value
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_refuse_far_dates)]
+
+
+class Schema(BaseModel):
+    """Output: no constraints, so that a stricter rule tomorrow leaves old rows readable."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class InputSchema(BaseModel):
+    """Input: unknown fields, loose types and text that no database can store are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_text(cls, value: Any) -> Any:
+        return refuse_unstorable_text(value)
+
+
+def _drop_null_defaults(schema: dict[str, Any]) -> None:
+    """A field that may be left out need not be one that may be null."""
+    for field in schema.get("properties", {}).values():
+        if field.get("default", ...) is None:
+            del field["default"]
+
+
+class UpdateSchema(InputSchema):
+    """A change: every field may be left out, and only those in `nullable` may be null."""
+
+    model_config = ConfigDict(json_schema_extra=_drop_null_defaults)
+
+    nullable: ClassVar[frozenset[str]] = frozenset()
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_null(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None and info.field_name not in cls.nullable:
+            raise PydanticCustomError("null_not_allowed", "This field cannot be null.")
+        return value
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields that the client sent, read-only ones left aside."""
+        return self.model_dump(exclude_unset=True)
+
+
+# A read-only field of the public schema: panels send the whole record back.
+ReadOnly = Annotated[Any, Field(exclude=True, description="Taken, and not acted on.")]

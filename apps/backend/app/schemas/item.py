@@ -1,0 +1,53 @@
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
+
+from app.schemas.base import InputSchema, ReadOnly, RecordId, Schema, UpdateSchema
+
+
+class ItemStatus(StrEnum):
+    DRAFT = "draft"
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+
+
+Title = Annotated[str, Field(min_length=1, max_length=200, examples=["Desk lamp"])]
+Description = Annotated[str, Field(max_length=20_000, examples=["Brass, with a green shade."])]
+StatusName = Annotated[ItemStatus, Field(strict=False)]
+
+
+class ItemCreate(InputSchema):
+    title: Title
+    description: Description | None = None
+    status: StatusName = ItemStatus.DRAFT
+    owner_id: RecordId | SkipJsonSchema[None] = Field(
+        None, description="Yourself when left out; another's only by who may write others' items."
+    )
+
+
+class ItemUpdate(UpdateSchema):
+    nullable: ClassVar[frozenset[str]] = frozenset({"description"})
+
+    title: Title | SkipJsonSchema[None] = None
+    description: Description | None = None
+    status: StatusName | SkipJsonSchema[None] = None
+    owner_id: RecordId | SkipJsonSchema[None] = None
+
+    id: ReadOnly = None
+    created_at: ReadOnly = None
+    updated_at: ReadOnly = None
+    version: ReadOnly = None
+
+
+class ItemPublic(Schema):
+    id: int
+    title: str
+    description: str | None
+    status: ItemStatus
+    owner_id: int
+    created_at: datetime
+    updated_at: datetime
+    version: int

@@ -1,0 +1,31 @@
+"""What a client asks of a list, whatever dialect it was asked in."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Operator = Literal["eq", "ne", "gt", "gte", "lt", "lte", "like"]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Several values of one filter mean "one of"."""
+
+    field: str
+    operator: Operator
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    field: str
+    descending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    filters: tuple[Filter, ...]
+    q: str | None
+    sort: tuple[SortKey, ...]
+    skip: int
+    limit: int
+    after: str | None

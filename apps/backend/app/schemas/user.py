@@ -1,0 +1,119 @@
+from datetime import datetime
+from typing import Annotated, ClassVar, Final
+
+import email_validator
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
+
+from app.core.permissions import Permission, Role
+from app.schemas.base import MAX_SAFE_INTEGER, InputSchema, ReadOnly, Schema, UpdateSchema
+
+# Internal networks use addresses such as ann@corp.local, which no public network may.
+email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
+
+PASSWORD_MIN_LENGTH: Final = 8
+PASSWORD_MAX_LENGTH: Final = 128
+
+
+def normalise_email(value: str) -> str:
+    """Return the address in lower case, an international domain in its ASCII form (IDNA)."""
+    try:
+        address = email_validator.validate_email(
+            value, check_deliverability=False, allow_smtputf8=False
+        )
+    except email_validator.EmailNotValidError:
+        raise PydanticCustomError("email", "This is not a valid e-mail address.") from None
+    return str(address.ascii_email).lower()
+
+
+Email = Annotated[
+    str,
+    StringConstraints(max_length=254),
+    AfterValidator(normalise_email),
+    Field(json_schema_extra={"format": "email"}, examples=["ann@example.com"]),
+]
+Username = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=50, pattern=r"^[A-Za-z0-9._-]+$", to_lower=True),
+    Field(examples=["ann"]),
+]
+FullName = Annotated[str, Field(min_length=1, max_length=100, examples=["Ann Lee"])]
+Department = Annotated[str, Field(min_length=1, max_length=100, examples=["Sales"])]
+RoleName = Annotated[Role, Field(strict=False)]
+TokenQuota = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER, examples=[100_000])]
+NewPassword = Annotated[
+    str,
+    Field(
+        min_length=PASSWORD_MIN_LENGTH,
+        max_length=PASSWORD_MAX_LENGTH,
+        description="Refused when common, or equal to the e-mail, its local part or the user name.",
+        examples=["correct horse battery staple"],
+    ),
+]
+
+GivenPassword = Annotated[str, Field(max_length=PASSWORD_MAX_LENGTH)]
+
+
+class UserCreate(InputSchema):
+    email: Email
+    username: Username | None = Field(None, description="Made from the e-mail when left out.")
+    full_name: FullName | None = None
+    department: Department | None = None
+    role: RoleName = Role.USER
+    password: NewPassword | None = Field(
+        None, description="Without one the user cannot sign in until a password is set."
+    )
+    is_active: bool = True
+    is_verified: bool = True
+    token_quota: TokenQuota | None = Field(
+        None, description="Monthly; null is unlimited. Left out, the server's default applies."
+    )
+
+
+class UserUpdate(UpdateSchema):
+    nullable: ClassVar[frozenset[str]] = frozenset(
+        {"full_name", "department", "token_quota", "last_login_at"}
+    )
+
+    email: Email | SkipJsonSchema[None] = None
+    username: Username | SkipJsonSchema[None] = None
+    full_name: FullName | None = None
+    department: Department | None = None
+    role: RoleName | SkipJsonSchema[None] = None
+    password: NewPassword | SkipJsonSchema[None] = None
+    is_active: bool | SkipJsonSchema[None] = None
+    is_verified: bool | SkipJsonSchema[None] = None
+    token_quota: TokenQuota | None = None
+    current_password: GivenPassword | SkipJsonSchema[None] = Field(
+        None, exclude=True, description="Needed to change one's own e-mail."
+    )
+
+    id: ReadOnly = None
+    created_at: ReadOnly = None
+    updated_at: ReadOnly = None
+    last_login_at: ReadOnly = None
+    version: ReadOnly = None
+
+
+class UserPublic(Schema):
+    id: int
+    email: str
+    username: str
+    full_name: str | None
+    department: str | None
+    role: Role
+    is_active: bool
+    is_verified: bool
+    token_quota: int | None
+    created_at: datetime
+    updated_at: datetime
+    last_login_at: datetime | None
+    version: int
+
+
+class UserPermissions(Schema):
+    """What the signed-in user may do, for a panel to show or hide things by."""
+
+    role: Role
+    permissions: list[Permission]

@@ -1,0 +1,28 @@
+from datetime import datetime
+
+from httpx2 import Response
+
+PROBLEM_KEYS = {
+    "status",
+    "title",
+    "error",
+    "detail",
+    "message",
+    "errors",
+    "path",
+    "timestamp",
+    "request_id",
+}
+
+
+def assert_error(response: Response, status: int, code: str, *fields: str) -> None:
+    """Assert the whole of a refusal: status, media type, body, and the fields that it blames."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert set(body) == PROBLEM_KEYS
+    assert (body["status"], body["error"]) == (status, code), body
+    assert set(body["errors"]) == set(fields), body
+    assert body["message"] == body["detail"]
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert datetime.fromisoformat(body["timestamp"]).tzinfo is not None

@@ -1,0 +1,159 @@
+"""One database for each worker, emptied after each test. Commits are real, so are rollbacks.
+
+`TEST_DATABASE_URL` names a PostgreSQL server on which each worker makes a database of its own;
+without it the tests run on SQLite files.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.orm import Session
+
+from app.core.config import Settings, get_settings
+from app.core.permissions import Role
+from app.core.security import create_access_token
+from app.db import migrations
+from app.db.session import dispose, get_engine
+from app.main import create_app
+from app.models import Base, User
+from tests.factories import make_user
+from tests.server import Server, running_server
+
+POSTGRESQL = os.environ.get("TEST_DATABASE_URL")
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+
+# What a developer has set for a product must not reach the tests.
+Settings.model_config["env_file"] = None
+for name in (*Settings.model_fields, "BACKEND_CORS_ORIGINS"):
+    os.environ.pop(name, None)
+os.environ["SECRET_KEY"] = "tests-sign-with-this-key-and-nobody-else-does"
+
+
+def pytest_report_header() -> str:
+    return f"database: {'PostgreSQL' if POSTGRESQL else 'SQLite'}"
+
+
+@pytest.fixture(scope="session")
+def database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    if POSTGRESQL is None:
+        return f"sqlite:///{tmp_path_factory.mktemp('database')}/test.db"
+    return new_postgresql_database(f"backdesk_test_{WORKER}")
+
+
+def new_postgresql_database(name: str) -> str:
+    url = make_url(POSTGRESQL or "").set(drivername="postgresql+psycopg2")
+    server = create_engine(url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    server.dispose()
+    return url.set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def database(database_url: str) -> Iterator[None]:
+    os.environ["DATABASE_URL"] = database_url
+    get_settings.cache_clear()
+    migrations.migrate()
+    yield
+    dispose()
+
+
+@pytest.fixture(autouse=True)
+def _empty_database(database: None) -> Iterator[None]:
+    yield
+    with get_engine().begin() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(table.delete())
+
+
+@pytest.fixture
+def db() -> Iterator[Session]:
+    """A session beside the application's, whose every statement is committed at once.
+
+    `db.expire_all()` forgets what it has read, after a request has changed it.
+    """
+    engine = get_engine().execution_options(isolation_level="AUTOCOMMIT")
+    with Session(engine) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def _entered_client(database: None) -> Iterator[TestClient]:
+    with TestClient(create_app()) as client:
+        yield client
+
+
+@pytest.fixture
+def anonymous(_entered_client: TestClient) -> TestClient:
+    """A client that has not signed in."""
+    client = TestClient(_entered_client.app)
+    client.portal = _entered_client.portal  # One event loop serves all of a worker's clients.
+    return client
+
+
+@pytest.fixture
+def client_of(_entered_client: TestClient) -> Callable[[User], TestClient]:
+    """Make a client that has signed in as the given user."""
+
+    def client_of(user: User) -> TestClient:
+        token = create_access_token(user_id=user.id).text
+        client = TestClient(_entered_client.app, headers={"Authorization": f"Bearer {token}"})
+        client.portal = _entered_client.portal
+        return client
+
+    return client_of
+
+
+@pytest.fixture
+def admin(db: Session) -> User:
+    return make_user(db, email="admin@example.com", role=Role.ADMIN)
+
+
+@pytest.fixture
+def manager(db: Session) -> User:
+    return make_user(db, email="manager@example.com", role=Role.MANAGER, department="Sales")
+
+
+@pytest.fixture
+def auditor(db: Session) -> User:
+    return make_user(db, email="auditor@example.com", role=Role.AUDITOR)
+
+
+@pytest.fixture
+def user(db: Session) -> User:
+    return make_user(db, email="user@example.com", department="Sales")
+
+
+@pytest.fixture
+def as_admin(client_of: Callable[[User], TestClient], admin: User) -> TestClient:
+    return client_of(admin)
+
+
+@pytest.fixture
+def as_manager(client_of: Callable[[User], TestClient], manager: User) -> TestClient:
+    return client_of(manager)
+
+
+@pytest.fixture
+def as_auditor(client_of: Callable[[User], TestClient], auditor: User) -> TestClient:
+    return client_of(auditor)
+
+
+@pytest.fixture
+def as_user(client_of: Callable[[User], TestClient], user: User) -> TestClient:
+    return client_of(user)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server process of its own, with a database of its own, for clients that are not ours."""
+    folder = tmp_path_factory.mktemp("server")
+    url = f"sqlite:///{folder}/served.db"
+    if POSTGRESQL is not None:
+        url = new_postgresql_database(f"backdesk_served_{WORKER}")
+    with running_server(database_url=url, log=folder / "log") as running:
+        yield running

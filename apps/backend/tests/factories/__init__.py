@@ -1,0 +1,6 @@
+"""Rows for tests, committed at once. What a test does not care about is made up."""
+
+from tests.factories.item import make_item
+from tests.factories.user import make_user
+
+__all__ = ["make_item", "make_user"]
