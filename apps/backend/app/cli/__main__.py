@@ -7,6 +7,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.cli import accounts, database, inspection, server
 from app.cli.console import fail, require_settings
+from app.core.errors import DomainError
 from app.core.logging import configure_logging
 
 cli = typer.Typer(
@@ -31,7 +32,9 @@ def main() -> None:
     try:
         cli()
     except OperationalError as error:
-        fail(f"The database does not answer: {str(error.orig).strip()}")
+        fail(f"The database does not answer: {str(error.orig).splitlines()[0]}")
+    except DomainError as error:
+        fail(error.detail)
     except KeyboardInterrupt:
         sys.exit(130)
 

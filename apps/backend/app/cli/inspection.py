@@ -11,6 +11,7 @@ from app.api.api import access_of, route_contexts
 from app.cli.console import console, settings_faults
 from app.core.config import get_settings
 from app.db import migrations
+from app.db.integrity import DatabaseUnavailableError
 from app.db.session import unit_of_work
 from app.main import create_app
 
@@ -25,7 +26,10 @@ def check() -> None:
     checks = {"Settings": _check_settings, "Database": _check_database, "Schema": _check_schema}
     for name, find_fault in checks.items():
         fault = find_fault()
-        console.print(f"{'[red]✗[/]' if fault else '[green]✓[/]'} {name:<9}{fault or 'in order'}")
+        console.print(
+            f"{'[red]✗[/]' if fault else '[green]✓[/]'} {name:<9}{fault or 'in order'}",
+            soft_wrap=True,
+        )
         if fault:  # What follows stands on it.
             raise typer.Exit(1)
 
@@ -41,7 +45,7 @@ def _check_settings() -> str | None:
 def _check_database() -> str | None:
     try:
         migrations.current_revision()
-    except OSError:
+    except DatabaseUnavailableError:
         shown = get_settings().database_url.render_as_string(hide_password=True)
         return f"does not answer at {shown}: is it running, is DATABASE_URL right?"
     return None

@@ -104,11 +104,12 @@ def get_page(
     else:
         statement = statement.where(_after(listing, query))
 
-    rows = db.execute(statement.limit(query.limit + 1)).mappings().all()
-    records, has_more = rows[: query.limit], len(rows) > query.limit
+    rows = db.execute(statement.limit(query.limit + 1)).all()
+    has_more = len(rows) > query.limit
+    records = [dict(zip(listing.columns, row, strict=True)) for row in rows[: query.limit]]
 
     return Page(
-        records=[dict(row) for row in records],
+        records=records,
         total=None if query.after else _total(db, listing, wanted, query, len(rows)),
         next_cursor=_cursor(listing, query, records[-1]) if has_more else None,
     )

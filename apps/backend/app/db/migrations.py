@@ -10,6 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.db.integrity import DatabaseUnavailableError
 from app.db.session import get_engine
 
 BACKEND: Final = Path(__file__).resolve().parents[2]
@@ -25,7 +26,7 @@ def migrate() -> None:
 
 def migrate_to(revision: str) -> None:
     """Go up or down to a revision. Raises alembic's CommandError for an unknown one."""
-    if revision == "base" or _is_behind_us(revision):
+    if revision != "head" and (revision == "base" or _is_behind_us(revision)):
         command.downgrade(alembic_config(), revision)
     else:
         command.upgrade(alembic_config(), revision)
@@ -34,7 +35,7 @@ def migrate_to(revision: str) -> None:
 def _is_behind_us(revision: str) -> bool:
     current = current_revision()
     scripts = ScriptDirectory.from_config(alembic_config())
-    if current is None or revision == "head" or revision.startswith("+"):
+    if current is None:
         return False
     wanted = scripts.get_revision(revision).revision
     passed = (script.revision for script in scripts.iterate_revisions(current, "base"))
@@ -47,15 +48,15 @@ def head_revision() -> str | None:
 
 
 def current_revision() -> str | None:
-    """Raises OSError where the database does not answer."""
+    """Raises DatabaseUnavailableError."""
     try:
         engine = get_engine().execution_options(isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
     except SQLAlchemyError as error:
-        raise OSError("The database does not answer.") from error
+        raise DatabaseUnavailableError from error
 
 
 def is_at_head() -> bool:
-    """Raises OSError where the database does not answer."""
+    """Raises DatabaseUnavailableError."""
     return current_revision() == head_revision()

@@ -20,6 +20,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from app.core.config import Settings, get_settings
 
 IDLE_SECONDS_BEFORE_PING: Final = 5.0
+# The execution option of connections on which every statement is its own transaction.
+SINGLE_STATEMENTS: Final = "single_statements"
 
 
 @lru_cache
@@ -37,7 +39,10 @@ def get_engine() -> Engine:
     if settings.is_sqlite:
         Path(str(settings.database_url.database)).parent.mkdir(parents=True, exist_ok=True)
         event.listen(engine, "connect", _tune_sqlite)
-        event.listen(engine, "begin", _begin_immediate)
+        event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "begin", _begin_postgresql)
+        event.listen(engine, "reset", _reset_postgresql)
     event.listen(engine, "checkin", _note_return)
     event.listen(engine, "checkout", _ping_if_idle)
     return engine
@@ -51,7 +56,7 @@ def _sessions() -> sessionmaker[Session]:
 @lru_cache
 def _reading_sessions() -> sessionmaker[Session]:
     """Sessions whose every statement is its own transaction: one round trip, not three."""
-    engine = get_engine().execution_options(isolation_level="AUTOCOMMIT")
+    engine = get_engine().execution_options(**{SINGLE_STATEMENTS: True})
     return sessionmaker(engine, expire_on_commit=False, close_resets_only=False, autoflush=False)
 
 
@@ -106,10 +111,25 @@ def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
-def _begin_immediate(connection: Connection) -> None:
+def _begin_sqlite(connection: Connection) -> None:
     """Take SQLite's write lock at the start: a unit that reads first could not get it later."""
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+    options = connection.get_execution_options()
+    if not options.get(SINGLE_STATEMENTS) and options.get("isolation_level") != "AUTOCOMMIT":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    """Send no BEGIN. SQLAlchemy's AUTOCOMMIT does the same, but sets the isolation level each
+    time, which is a round trip to PostgreSQL; this flag is the driver's own.
+    """
+    if connection.get_execution_options().get(SINGLE_STATEMENTS):
+        driver: Any = connection.connection.dbapi_connection
+        driver.autocommit = True
+
+
+def _reset_postgresql(connection: Any, *_: object) -> None:
+    if connection.autocommit:
+        connection.autocommit = False
 
 
 def _note_return(_connection: Any, record: ConnectionPoolEntry) -> None:

@@ -19,5 +19,5 @@ class LoginForm(InputSchema):
 
 class TokenPublic(Schema):
     access_token: str
-    token_type: Literal["bearer"] = "bearer"
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105  The kind of token, not a secret.
     expires_in: int = Field(description="Seconds.")

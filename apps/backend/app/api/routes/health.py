@@ -4,17 +4,13 @@ from app.api.deps import public
 from app.api.problems import problems
 from app.api.routing import Router
 from app.core.errors import UnavailableError
+from app.db.integrity import DatabaseUnavailableError
 from app.db.migrations import is_at_head
 from app.schemas.health import Health, Readiness
 
 router = Router(prefix="/health", tags=["health"])
 
 READINESS_TIMEOUT_SECONDS = 3
-
-
-class DatabaseNotReadyError(UnavailableError):
-    code = "DATABASE_NOT_READY"
-    text = "The database cannot be reached, or does not answer."
 
 
 class SchemaNotReadyError(UnavailableError):
@@ -35,8 +31,8 @@ async def get_readiness() -> Readiness:
         # The bound is here: a frozen database would hold any driver's call for longer.
         async with asyncio.timeout(READINESS_TIMEOUT_SECONDS):
             fits = await asyncio.to_thread(is_at_head)
-    except (OSError, TimeoutError):
-        raise DatabaseNotReadyError from None
+    except TimeoutError:
+        raise DatabaseUnavailableError from None
     if not fits:
         raise SchemaNotReadyError
     return Readiness(status="ready")

@@ -15,7 +15,14 @@ await check("getList items: without page, order or filter", async () => {
   assert.equal(data.length, Math.min(total, 10));
 });
 await check("getList items: the total read from X-Total-Count instead", async () => {
-  const everything = { pagination: { page: 1, perPage: 1 }, sort: { field: "id", order: "ASC" }, filter: {} };
+  const everything = {
+    pagination: { page: 1, perPage: 1 },
+    sort: { field: "id", order: "ASC" },
+    filter: {},
+  };
   const byTotalCount = simpleRestProvider(apiUrl, httpClient, "X-Total-Count");
-  assert.deepEqual(await byTotalCount.getList("items", everything), await provider.getList("items", everything));
+  assert.deepEqual(
+    await byTotalCount.getList("items", everything),
+    await provider.getList("items", everything),
+  );
 });

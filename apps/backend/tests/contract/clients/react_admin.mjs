@@ -38,7 +38,10 @@ export async function checkDataProvider(provider) {
 }
 
 /** `getList` of this run's sample items, as a react-admin list calls it. */
-export function listItems(provider, { filter = {}, field = "title", order = "ASC", page = 1, perPage = 25 } = {}) {
+export function listItems(
+  provider,
+  { filter = {}, field = "title", order = "ASC", page = 1, perPage = 25 } = {},
+) {
   return provider.getList("items", {
     pagination: { page, perPage },
     sort: { field, order },
@@ -104,7 +107,9 @@ async function checkCreate(provider, user) {
 
 async function checkPagesAndOrder(provider, items) {
   await check("getList items: pages, with the total on each", async () => {
-    const pages = await Promise.all([1, 2, 3].map((page) => listItems(provider, { page, perPage: 3 })));
+    const pages = await Promise.all(
+      [1, 2, 3].map((page) => listItems(provider, { page, perPage: 3 })),
+    );
     assert.deepEqual(
       pages.map(({ data }) => words(data)),
       [["alpha", "bravo", "charlie"], ["delta", "echo", "foxtrot"], ["golf"]],
@@ -127,7 +132,9 @@ async function checkPagesAndOrder(provider, items) {
   });
   await check("getList items: equal values come in a stable order", async () => {
     const byStatus = { field: "status", perPage: 2 };
-    const pages = await Promise.all([1, 2, 3, 4].map((page) => listItems(provider, { ...byStatus, page })));
+    const pages = await Promise.all(
+      [1, 2, 3, 4].map((page) => listItems(provider, { ...byStatus, page })),
+    );
     const records = pages.flatMap(({ data }) => data);
     assert.deepEqual(ascending(ids(records)), ids(items));
     assert.deepEqual(
@@ -152,7 +159,11 @@ async function checkFilters(provider, items, user) {
     ["above and below", { id_gt: items[0].id, id_lt: middle }, ["alpha", "golf"]],
     ["two at once", { status: "draft", owner_id: user.id, id_gt: middle }, ["echo"]],
     ["a moment as the API writes it", { created_at_lt: items[0].created_at }, []],
-    ["a day as a date picker writes it", { created_at_gte: "2020-01-01", created_at_lt: "2999-12-31" }, 7],
+    [
+      "a day as a date picker writes it",
+      { created_at_gte: "2020-01-01", created_at_lt: "2999-12-31" },
+      7,
+    ],
   ];
   for (const [name, filter, titles] of expected) {
     await check(`getList items: filter, ${name}`, async () => {
@@ -165,14 +176,20 @@ async function checkFilters(provider, items, user) {
 
 async function checkOddTitles(provider) {
   const odd = await check("create items: odd titles", async () => {
-    const answers = await Promise.all(oddTitles.map((title) => provider.create("items", { data: { title } })));
+    const answers = await Promise.all(
+      oddTitles.map((title) => provider.create("items", { data: { title } })),
+    );
     return answers.map(({ data }) => data);
   });
   await check("getList items: a title is found by each of its characters as they are", async () => {
     for (const { title } of odd) {
       for (const filter of [{ title }, { title_like: title }, { q: title }]) {
         const { data, total } = await listItems(provider, { filter });
-        assert.deepEqual([total, data.map((record) => record.title)], [1, [title]], JSON.stringify(filter));
+        assert.deepEqual(
+          [total, data.map((record) => record.title)],
+          [1, [title]],
+          JSON.stringify(filter),
+        );
       }
     }
   });
@@ -182,7 +199,11 @@ async function checkOddTitles(provider) {
       ["a_c", oddTitles[2]],
     ]) {
       const { data } = await listItems(provider, { filter: { title_like: text } });
-      assert.deepEqual(data.map((record) => record.title), [title], text);
+      assert.deepEqual(
+        data.map((record) => record.title),
+        [title],
+        text,
+      );
     }
   });
   await check("deleteMany items: odd titles", async () => {
@@ -225,14 +246,22 @@ async function checkUpdates(provider, items, user) {
   const [first, second, third] = items;
   await check("update items: the whole record comes back, one field changed", async () => {
     const changes = { title: `${tag} hotel` };
-    const { data } = await provider.update("items", { id: first.id, data: { ...first, ...changes }, previousData: first });
+    const { data } = await provider.update("items", {
+      id: first.id,
+      data: { ...first, ...changes },
+      previousData: first,
+    });
     assertChanged(data, first, changes);
     assert.deepEqual((await provider.getOne("items", { id: first.id })).data, data);
   });
   await check("update items: null clears a description", async () => {
     const { data: before } = await provider.getOne("items", { id: first.id });
     const changes = { description: null };
-    const { data } = await provider.update("items", { id: first.id, data: { ...before, ...changes }, previousData: before });
+    const { data } = await provider.update("items", {
+      id: first.id,
+      data: { ...before, ...changes },
+      previousData: before,
+    });
     assertChanged(data, before, changes);
   });
   await check("updateMany items", async () => {
@@ -248,7 +277,11 @@ async function checkUpdates(provider, items, user) {
   });
   await check("update users: the whole record comes back, one field changed", async () => {
     const changes = { full_name: "Contract Owner the Second" };
-    const { data } = await provider.update("users", { id: user.id, data: { ...user, ...changes }, previousData: user });
+    const { data } = await provider.update("users", {
+      id: user.id,
+      data: { ...user, ...changes },
+      previousData: user,
+    });
     assertChanged(data, user, changes);
   });
 }
@@ -261,7 +294,9 @@ async function checkRefusals(provider, items) {
   });
   await check("update items: an empty title is refused, and nothing is written", async () => {
     const data = { ...last, title: "", description: "Not to be written." };
-    const refusal = await refusalOf(provider.update("items", { id: last.id, data, previousData: last }));
+    const refusal = await refusalOf(
+      provider.update("items", { id: last.id, data, previousData: last }),
+    );
     assertRefused(refusal, { status: 422, error: "INVALID_REQUEST", field: "title" });
     assert.deepEqual((await provider.getOne("items", { id: last.id })).data, last);
   });
@@ -271,7 +306,10 @@ async function checkRefusals(provider, items) {
     assert.match(JSON.stringify([refusal.message, refusal.body.errors]), /colour/);
   });
   await check("getOne items: what is not there is refused", async () => {
-    assertRefused(await refusalOf(provider.getOne("items", { id: 999999999 })), { status: 404, error: "ITEM_NOT_FOUND" });
+    assertRefused(await refusalOf(provider.getOne("items", { id: 999999999 })), {
+      status: 404,
+      error: "ITEM_NOT_FOUND",
+    });
   });
 }
 
@@ -288,14 +326,20 @@ async function checkDeletes(provider, items) {
     const { data } = await provider.delete("items", { id: first.id, previousData: before });
     assert.equal(data.id, first.id);
     assert.equal(data.title, before.title);
-    assertRefused(await refusalOf(provider.getOne("items", { id: first.id })), { status: 404, error: "ITEM_NOT_FOUND" });
+    assertRefused(await refusalOf(provider.getOne("items", { id: first.id })), {
+      status: 404,
+      error: "ITEM_NOT_FOUND",
+    });
   });
   await check("deleteMany items", async () => {
     const chosen = [second.id, third.id];
     assert.deepEqual(await provider.deleteMany("items", { ids: chosen }), { data: chosen });
   });
   await check("getList items: what was deleted is gone, the rest is as it was", async () => {
-    assert.deepEqual(await listItems(provider, { field: "id" }), { data: rest, total: rest.length });
+    assert.deepEqual(await listItems(provider, { field: "id" }), {
+      data: rest,
+      total: rest.length,
+    });
   });
   await check("getMany items: what was deleted is left out", async () => {
     const { data } = await provider.getMany("items", { ids: ids(items) });

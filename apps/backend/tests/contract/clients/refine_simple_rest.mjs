@@ -23,8 +23,17 @@ const byTitle = { field: "title", order: "asc" };
 const ofThisRun = { field: "q", operator: "eq", value: tag };
 
 /** `getList` of this run's sample items, as refine's tables call it. */
-function listItems({ filters = [], sorters = [byTitle], pagination = { currentPage: 1, pageSize: 25 } } = {}) {
-  return provider.getList({ resource: "items", filters: [ofThisRun, ...filters], sorters, pagination });
+function listItems({
+  filters = [],
+  sorters = [byTitle],
+  pagination = { currentPage: 1, pageSize: 25 },
+} = {}) {
+  return provider.getList({
+    resource: "items",
+    filters: [ofThisRun, ...filters],
+    sorters,
+    pagination,
+  });
 }
 
 async function getItem(id) {
@@ -46,7 +55,10 @@ const user = await check("create users", async () => {
 
 await check("getList users: filtered, with total", async () => {
   const filters = [{ field: "email", operator: "eq", value: owner.email }];
-  assert.deepEqual(await provider.getList({ resource: "users", filters }), { data: [user], total: 1 });
+  assert.deepEqual(await provider.getList({ resource: "users", filters }), {
+    data: [user],
+    total: 1,
+  });
 });
 
 await check("getList users: one page of all, newest first", async () => {
@@ -66,7 +78,10 @@ await check("getMany users", async () => {
 const items = await check("create items", async () => {
   const created = [];
   for (const sample of samples) {
-    const { data } = await provider.create({ resource: "items", variables: { ...sample, owner_id: user.id } });
+    const { data } = await provider.create({
+      resource: "items",
+      variables: { ...sample, owner_id: user.id },
+    });
     assert.ok(Number.isInteger(data.id));
     assert.deepEqual({ ...data, ...sample, owner_id: user.id }, data);
     created.push(data);
@@ -104,7 +119,10 @@ await check("getList items: by two fields in two directions", async () => {
 });
 
 await check("getList items: without paging", async () => {
-  const { data, total } = await listItems({ pagination: { mode: "off" }, sorters: [{ field: "id", order: "asc" }] });
+  const { data, total } = await listItems({
+    pagination: { mode: "off" },
+    sorters: [{ field: "id", order: "asc" }],
+  });
   assert.deepEqual([data, total], [items, 7]);
 });
 
@@ -116,12 +134,36 @@ await check("getList items: with nothing but the resource", async () => {
 const filtered = [
   ["eq, nothing matches", [{ field: "title", operator: "eq", value: "no such title" }], []],
   ["eq", [{ field: "status", operator: "eq", value: "active" }], ["bravo", "charlie", "delta"]],
-  ["ne", [{ field: "status", operator: "ne", value: "active" }], ["alpha", "echo", "foxtrot", "golf"]],
-  ["in", [{ field: "status", operator: "in", value: ["draft", "archived"] }], ["alpha", "echo", "foxtrot", "golf"]],
-  ["gte", [{ field: "id", operator: "gte", value: fourth.id }], ["bravo", "charlie", "echo", "foxtrot"]],
-  ["lte", [{ field: "id", operator: "lte", value: fourth.id }], ["alpha", "charlie", "delta", "golf"]],
-  ["contains, without regard to case", [{ field: "title", operator: "contains", value: "LPH" }], ["alpha"]],
-  ["gte a moment as the API writes it", [{ field: "created_at", operator: "gte", value: first.created_at }], 7],
+  [
+    "ne",
+    [{ field: "status", operator: "ne", value: "active" }],
+    ["alpha", "echo", "foxtrot", "golf"],
+  ],
+  [
+    "in",
+    [{ field: "status", operator: "in", value: ["draft", "archived"] }],
+    ["alpha", "echo", "foxtrot", "golf"],
+  ],
+  [
+    "gte",
+    [{ field: "id", operator: "gte", value: fourth.id }],
+    ["bravo", "charlie", "echo", "foxtrot"],
+  ],
+  [
+    "lte",
+    [{ field: "id", operator: "lte", value: fourth.id }],
+    ["alpha", "charlie", "delta", "golf"],
+  ],
+  [
+    "contains, without regard to case",
+    [{ field: "title", operator: "contains", value: "LPH" }],
+    ["alpha"],
+  ],
+  [
+    "gte a moment as the API writes it",
+    [{ field: "created_at", operator: "gte", value: first.created_at }],
+    7,
+  ],
   [
     "several at once",
     [
@@ -151,27 +193,46 @@ await check("getList items of a user, in place of getManyReference", async () =>
   assert.deepEqual(words(data), ["foxtrot", "golf"]);
 });
 
-await check("create, getList and deleteOne items: odd titles are found by each character as it is", async () => {
-  const odd = await Promise.all(
-    oddTitles.map((title) => provider.create({ resource: "items", variables: { title } })),
-  );
-  for (const title of oddTitles) {
-    for (const operator of ["eq", "contains"]) {
-      const { data } = await listItems({ filters: [{ field: "title", operator, value: title }] });
-      assert.deepEqual(data.map((record) => record.title), [title], operator);
+await check(
+  "create, getList and deleteOne items: odd titles are found by each character as it is",
+  async () => {
+    const odd = await Promise.all(
+      oddTitles.map((title) => provider.create({ resource: "items", variables: { title } })),
+    );
+    for (const title of oddTitles) {
+      for (const operator of ["eq", "contains"]) {
+        const { data } = await listItems({ filters: [{ field: "title", operator, value: title }] });
+        assert.deepEqual(
+          data.map((record) => record.title),
+          [title],
+          operator,
+        );
+      }
     }
-  }
-  const { data } = await listItems({ filters: [{ field: "title", operator: "contains", value: "50%" }] });
-  assert.deepEqual(data.map((record) => record.title), [oddTitles[0]]);
-  await Promise.all(odd.map((answer) => provider.deleteOne({ resource: "items", id: answer.data.id })));
-});
+    const { data } = await listItems({
+      filters: [{ field: "title", operator: "contains", value: "50%" }],
+    });
+    assert.deepEqual(
+      data.map((record) => record.title),
+      [oddTitles[0]],
+    );
+    await Promise.all(
+      odd.map((answer) => provider.deleteOne({ resource: "items", id: answer.data.id })),
+    );
+  },
+);
 
 await check("getOne items", async () => {
-  assert.deepEqual(await provider.getOne({ resource: "items", id: String(first.id) }), { data: first });
+  assert.deepEqual(await provider.getOne({ resource: "items", id: String(first.id) }), {
+    data: first,
+  });
 });
 
 await check("getMany items", async () => {
-  const { data } = await provider.getMany({ resource: "items", ids: [second.id, String(first.id)] });
+  const { data } = await provider.getMany({
+    resource: "items",
+    ids: [second.id, String(first.id)],
+  });
   assert.deepEqual(ascending(ids(data)), [first.id, second.id]);
 });
 
@@ -197,7 +258,12 @@ await check("update items: the whole record by PUT", async () => {
   const before = await getItem(first.id);
   const changes = { description: null };
   const variables = { ...before, ...changes };
-  const { data } = await provider.update({ resource: "items", id: first.id, variables, meta: { method: "put" } });
+  const { data } = await provider.update({
+    resource: "items",
+    id: first.id,
+    variables,
+    meta: { method: "put" },
+  });
   assertChanged(data, before, changes);
 });
 
@@ -214,7 +280,11 @@ await check("update items: several at once", async () => {
 
 await check("update users: the whole record comes back, one field changed", async () => {
   const changes = { full_name: "Contract Owner the Second" };
-  const { data } = await provider.update({ resource: "users", id: user.id, variables: { ...user, ...changes } });
+  const { data } = await provider.update({
+    resource: "users",
+    id: user.id,
+    variables: { ...user, ...changes },
+  });
   assertChanged(data, user, changes);
 });
 

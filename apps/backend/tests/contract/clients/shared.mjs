@@ -24,7 +24,9 @@ export const samples = [
 ];
 
 // As patterns, each of the first three would match the record after it.
-export const oddTitles = ["50% off", "500 off", "a_c", "abc", "Tea & milk + 'ünïcode' [#1]?"].map((t) => `${tag} ${t}`);
+export const oddTitles = ["50% off", "500 off", "a_c", "abc", "Tea & milk + 'ünïcode' [#1]?"].map(
+  (t) => `${tag} ${t}`,
+);
 
 export const owner = {
   email: `${tag}@example.com`,
