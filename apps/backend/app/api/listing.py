@@ -1,5 +1,6 @@
 """The parameters of a list, read in one go; and the headers of its page."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import NoneType
@@ -11,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
@@ -29,13 +31,22 @@ DEFAULT_LIMIT: Final = 100
 _Text = Annotated[str, Field(max_length=200), AfterValidator(refuse_unstorable_text)]
 _Whole = Annotated[int, Field(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)]
 
+
+def _start_of_day(value: Any) -> Any:
+    """Date pickers send a day alone; it begins at midnight UTC."""
+    is_day = isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII)
+    return f"{value}T00:00:00Z" if is_day else value
+
+
+_DayOrMoment = Annotated[Moment, BeforeValidator(_start_of_day)]
+
 _EQUALITY: Final[tuple[Operator, ...]] = ("eq", "ne")
 _ORDER: Final[tuple[Operator, ...]] = ("gt", "gte", "lt", "lte")
 # What a field of the public schema is compared with, and how.
 _FILTERS: Final[Mapping[type, tuple[Any, tuple[Operator, ...]]]] = {
     bool: (bool, _EQUALITY),
     int: (_Whole, _EQUALITY + _ORDER),
-    datetime: (Moment, _EQUALITY + _ORDER),
+    datetime: (_DayOrMoment, _EQUALITY + _ORDER),
     str: (_Text, (*_EQUALITY, *_ORDER, "like")),
 }
 

@@ -63,17 +63,19 @@ class InputSchema(BaseModel):
         return refuse_unstorable_text(value)
 
 
-def _drop_null_defaults(schema: dict[str, Any]) -> None:
-    """A field that may be left out need not be one that may be null."""
-    for field in schema.get("properties", {}).values():
-        if field.get("default", ...) is None:
-            del field["default"]
+def _document_left_out(schema: dict[str, Any], model: type["UpdateSchema"]) -> None:
+    """Say of a field that may be left out that it may be null only where it may."""
+    for name, field in schema["properties"].items():
+        field.pop("default", None)
+        if name not in model.nullable and "anyOf" in field:
+            (choice,) = (one for one in field.pop("anyOf") if one != {"type": "null"})
+            field.update(choice)
 
 
 class UpdateSchema(InputSchema):
     """A change: every field may be left out, and only those in `nullable` may be null."""
 
-    model_config = ConfigDict(json_schema_extra=_drop_null_defaults)
+    model_config = ConfigDict(json_schema_extra=_document_left_out)
 
     nullable: ClassVar[frozenset[str]] = frozenset()
 

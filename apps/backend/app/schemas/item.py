@@ -3,7 +3,6 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
-from pydantic.json_schema import SkipJsonSchema
 
 from app.schemas.base import InputSchema, ReadOnly, RecordId, Schema, UpdateSchema
 
@@ -23,7 +22,7 @@ class ItemCreate(InputSchema):
     title: Title
     description: Description | None = None
     status: StatusName = ItemStatus.DRAFT
-    owner_id: RecordId | SkipJsonSchema[None] = Field(
+    owner_id: RecordId | None = Field(
         None, description="Yourself when left out; another's only by who may write others' items."
     )
 
@@ -31,10 +30,10 @@ class ItemCreate(InputSchema):
 class ItemUpdate(UpdateSchema):
     nullable: ClassVar[frozenset[str]] = frozenset({"description"})
 
-    title: Title | SkipJsonSchema[None] = None
+    title: Title | None = None
     description: Description | None = None
-    status: StatusName | SkipJsonSchema[None] = None
-    owner_id: RecordId | SkipJsonSchema[None] = None
+    status: StatusName | None = None
+    owner_id: RecordId | None = None
 
     id: ReadOnly = None
     created_at: ReadOnly = None

@@ -3,7 +3,6 @@ from typing import Annotated, ClassVar, Final
 
 import email_validator
 from pydantic import AfterValidator, Field, StringConstraints
-from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from app.core.permissions import Permission, Role
@@ -76,16 +75,16 @@ class UserUpdate(UpdateSchema):
         {"full_name", "department", "token_quota", "last_login_at"}
     )
 
-    email: Email | SkipJsonSchema[None] = None
-    username: Username | SkipJsonSchema[None] = None
+    email: Email | None = None
+    username: Username | None = None
     full_name: FullName | None = None
     department: Department | None = None
-    role: RoleName | SkipJsonSchema[None] = None
-    password: NewPassword | SkipJsonSchema[None] = None
-    is_active: bool | SkipJsonSchema[None] = None
-    is_verified: bool | SkipJsonSchema[None] = None
+    role: RoleName | None = None
+    password: NewPassword | None = None
+    is_active: bool | None = None
+    is_verified: bool | None = None
     token_quota: TokenQuota | None = None
-    current_password: GivenPassword | SkipJsonSchema[None] = Field(
+    current_password: GivenPassword | None = Field(
         None, exclude=True, description="Needed to change one's own e-mail."
     )
 
