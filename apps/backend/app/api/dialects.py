@@ -8,21 +8,34 @@ json-server's clients (`ra-data-json-server`, `@refinedev/simple-rest`) send
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 _JSON_SERVER: Final = ("_start", "_end", "_sort", "_order")
 PAGING: Final = frozenset({"skip", "limit", "after", "range", "_start", "_end"})
 
 
-class DialectError(ValueError):
+class ParameterError(ValueError):
     def __init__(self, parameter: str, text: str) -> None:
         super().__init__(text)
         self.parameter = parameter
 
 
-def translate(parameters: Iterable[tuple[str, str]]) -> dict[str, list[Any]]:
-    """Return the values of each native parameter. Raises DialectError, naming the parameter."""
-    native: dict[str, list[Any]] = defaultdict(list)
+@dataclass
+class Parameters:
+    """The values of each native parameter, and what the client called it where that differs."""
+
+    values: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    sent_as: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, value: Any, *, sent_as: str) -> None:
+        self.values[name].append(value)
+        self.sent_as[name] = sent_as
+
+
+def translate(parameters: Iterable[tuple[str, str]]) -> Parameters:
+    """Raises ParameterError, naming the parameter as the client sent it."""
+    native = Parameters()
     json_server: dict[str, str] = {}
     for name, value in parameters:
         if name in _JSON_SERVER:
@@ -31,25 +44,26 @@ def translate(parameters: Iterable[tuple[str, str]]) -> dict[str, list[Any]]:
             _read_filter(native, value)
         elif name == "range":
             start, end = _read_json_list(name, value, int, "[0,24]")
-            _set_page(native, name, start, end + 1)
+            _set_page(native, start, end + 1, sent_as=(name, name))
         elif name == "sort" and value.startswith("["):
-            field, order = _read_json_list(name, value, str, '["id","ASC"]')
-            native["sort"].append(_signed(name, field, order))
+            column, order = _read_json_list(name, value, str, '["id","ASC"]')
+            native.add("sort", _signed(name, column, order), sent_as=name)
         else:
-            native[name].append(value)
+            native.values[name].append(value)
     _read_json_server(native, json_server)
     return native
 
 
-def _read_filter(native: dict[str, list[Any]], value: str) -> None:
+def _read_filter(native: Parameters, value: str) -> None:
     try:
         wanted = json.loads(value)
     except (ValueError, RecursionError):
         wanted = None
     if not isinstance(wanted, dict):
-        raise DialectError("filter", 'Must be a JSON object such as {"q": "lamp"}.')
+        raise ParameterError("filter", 'Must be a JSON object such as {"q": "lamp"}.')
     for name, one_or_more in wanted.items():
-        native[name].extend(one_or_more if isinstance(one_or_more, list) else [one_or_more])
+        more = one_or_more if isinstance(one_or_more, list) else [one_or_more]
+        native.values[name].extend(more)
 
 
 def _read_json_list(name: str, value: str, kind: type, example: str) -> Sequence[Any]:
@@ -58,43 +72,42 @@ def _read_json_list(name: str, value: str, kind: type, example: str) -> Sequence
     except (ValueError, RecursionError):
         pair = None
     if not isinstance(pair, list) or [type(part) for part in pair] != [kind, kind]:
-        raise DialectError(name, f"Must be a JSON array such as {example}.")
+        raise ParameterError(name, f"Must be a JSON array such as {example}.")
     return pair
 
 
-def _read_json_server(native: dict[str, list[Any]], given: dict[str, str]) -> None:
+def _read_json_server(native: Parameters, given: dict[str, str]) -> None:
     if "_start" in given or "_end" in given:
         start, end = (_whole_number(name, given) for name in ("_start", "_end"))
-        _set_page(native, "_end" if "_end" in given else "_start", start or 0, end)
+        _set_page(native, start or 0, end, sent_as=("_start", "_end"))
     if "_sort" in given:
-        fields = [field for field in given["_sort"].split(",") if field]
+        columns = [column for column in given["_sort"].split(",") if column]
         orders = [order for order in given.get("_order", "").split(",") if order]
-        orders += ["asc"] * (len(fields) - len(orders))
-        native["sort"].extend(
-            _signed("_order", field, order) for field, order in zip(fields, orders, strict=False)
-        )
+        orders += ["asc"] * (len(columns) - len(orders))
+        for column, order in zip(columns, orders, strict=False):
+            native.add("sort", _signed("_order", column, order), sent_as="_sort")
 
 
 def _whole_number(name: str, given: dict[str, str]) -> int | None:
     if name not in given:
         return None
     if not given[name].isascii() or not given[name].isdigit() or len(given[name]) > 16:
-        raise DialectError(name, "Must be a whole number.")
+        raise ParameterError(name, "Must be a whole number.")
     return int(given[name])
 
 
-def _set_page(native: dict[str, list[Any]], name: str, start: int, end: int | None) -> None:
-    native["skip"].append(start)
+def _set_page(native: Parameters, start: int, end: int | None, *, sent_as: tuple[str, str]) -> None:
+    native.add("skip", start, sent_as=sent_as[0])
     if end is not None:
         if end <= start:
-            raise DialectError(name, "Must end after it starts.")
-        native["limit"].append(end - start)
+            raise ParameterError(sent_as[1], "Must end after it starts.")
+        native.add("limit", end - start, sent_as=sent_as[1])
 
 
-def _signed(name: str, field: str, order: str) -> str:
+def _signed(name: str, column: str, order: str) -> str:
     match order.lower():
         case "asc":
-            return field
+            return column
         case "desc":
-            return f"-{field}"
-    raise DialectError(name, "Must be ASC or DESC.")
+            return f"-{column}"
+    raise ParameterError(name, "Must be ASC or DESC.")

@@ -1,13 +1,12 @@
-"""The parameters of a list, read in one go; and the headers of its page."""
+"""The parameters of a list, read in one go."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import NoneType
 from typing import Annotated, Any, Final, get_args
-from urllib.parse import urlencode
 
-from fastapi import Request, Response
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import (
     AfterValidator,
@@ -19,10 +18,10 @@ from pydantic import (
     ValidationError,
     create_model,
 )
+from pydantic_core import ErrorDetails
 
-from app.api.dialects import PAGING, DialectError, translate
+from app.api.dialects import ParameterError, Parameters, translate
 from app.core.config import get_settings
-from app.crud.listing import Page, Record
 from app.schemas.base import MAX_SAFE_INTEGER, Moment, Schema, refuse_unstorable_text
 from app.schemas.listing import Filter, ListQuery, Operator, SortKey
 
@@ -48,13 +47,6 @@ _FILTERS: Final[Mapping[type, tuple[Any, tuple[Operator, ...]]]] = {
     int: (_Whole, _EQUALITY + _ORDER),
     datetime: (_DayOrMoment, _EQUALITY + _ORDER),
     str: (_Text, (*_EQUALITY, *_ORDER, "like")),
-}
-
-PAGE_HEADERS: Final = {
-    "X-Total-Count": "How many records there are in all pages; absent with `after`.",
-    "Content-Range": "Which of them these are, such as `users 0-24/319`; absent with `after`.",
-    "Link": "The first, previous, next and last page (RFC 8288).",
-    "X-Next-Cursor": "What to send as `after` for the next page, where the sort has cursors.",
 }
 
 
@@ -93,16 +85,21 @@ class ListParameters:
     def __call__(self, request: Request) -> ListQuery:
         """Raises RequestValidationError, naming the parameter."""
         try:
-            given = self._model.model_validate(translate(request.query_params.multi_items()))
-        except DialectError as error:
+            native = translate(request.query_params.multi_items())
+        except ParameterError as error:
             raise _refusal(error.parameter, str(error)) from None
+        try:
+            given = self._model.model_validate(native.values)
+            limit = _limit_of(given)
+            sort = tuple(self._sort_keys(given.sort))
         except ValidationError as error:
             raise RequestValidationError(
-                [{**one, "loc": ("query", one["loc"][0])} for one in error.errors()]
+                [_as_sent(one, str(one["loc"][0]), native) for one in error.errors()]
             ) from None
-        maximum = get_settings().MAX_PAGE_SIZE
-        if given.limit[-1] > maximum:
-            raise _refusal("limit", f"Must be at most {maximum}.")
+        except ParameterError as error:
+            raise _refusal(
+                native.sent_as.get(error.parameter, error.parameter), str(error)
+            ) from None
         return ListQuery(
             filters=tuple(
                 Filter(field, operator, tuple(getattr(given, parameter)))
@@ -110,9 +107,9 @@ class ListParameters:
                 if parameter in given.model_fields_set
             ),
             q=given.q[-1] if given.q else None,
-            sort=tuple(self._sort_keys(given.sort)),
+            sort=sort,
             skip=given.skip[-1],
-            limit=given.limit[-1],
+            limit=limit,
             after=given.after[-1] if given.after else None,
         )
 
@@ -121,7 +118,7 @@ class ListParameters:
         for part in ",".join(given).split(",") if given else ():
             field = part.removeprefix("-")
             if field not in self._sortable:
-                raise _refusal("sort", "Unknown field to sort by.")
+                raise ParameterError("sort", "There is no such field to sort by.")
             if field not in seen:
                 seen.add(field)
                 yield SortKey(field, descending=part.startswith("-"))
@@ -149,8 +146,10 @@ class ListParameters:
             ),
         ]
         for name, (field, operator, annotation) in self._filters.items():
-            schema = TypeAdapter(_list_of(annotation)).json_schema(mode="validation")
-            schema.pop("$defs", None)
+            schema = TypeAdapter(_list_of(annotation)).json_schema(
+                ref_template="#/components/schemas/{model}"
+            )
+            schema.pop("$defs", None)  # The public schema brings them.
             documented.append(_parameter(name, schema, _MEANINGS[operator].format(field)))
         return {"parameters": documented}
 
@@ -181,46 +180,29 @@ def _filters_of(schema: type[Schema]) -> Iterator[tuple[str, Operator, Any]]:
             yield name, operator, annotation | None if may_be_null else annotation
 
 
+def _limit_of(given: _Paging) -> int:
+    """Give whoever asks for certain ids all of them, as far as a page goes.
+
+    Raises ParameterError.
+    """
+    maximum = get_settings().MAX_PAGE_SIZE
+    asks_for_ids = bool(getattr(given, "id", None))
+    if "limit" not in given.model_fields_set:
+        return maximum if asks_for_ids else min(DEFAULT_LIMIT, maximum)
+    if given.limit[-1] > maximum:
+        raise ParameterError("limit", f"Must be at most {maximum}.")
+    return given.limit[-1]
+
+
+def _as_sent(error: ErrorDetails, name: str, native: Parameters) -> dict[str, Any]:
+    """Blame the parameter by the name that the client gave it."""
+    text = "Unknown parameter." if error["type"] == "extra_forbidden" else error["msg"]
+    return {"type": "value", "loc": ("query", native.sent_as.get(name, name)), "msg": text}
+
+
 def _parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "schema": schema, "description": description}
 
 
 def _refusal(parameter: str, text: str) -> RequestValidationError:
     return RequestValidationError([{"type": "value", "loc": ("query", parameter), "msg": text}])
-
-
-def answer_page(
-    page: Page, *, query: ListQuery, unit: str, request: Request, response: Response
-) -> Sequence[Record]:
-    """Put the page's place into the headers, and return its records."""
-    links = {}
-    if page.next_cursor is not None:
-        response.headers["X-Next-Cursor"] = page.next_cursor
-        links["next"] = {"after": page.next_cursor, "limit": query.limit}
-    if page.total is not None:
-        count = len(page.records)
-        place = f"{query.skip}-{query.skip + count - 1}" if count else "*"
-        response.headers["X-Total-Count"] = str(page.total)
-        response.headers["Content-Range"] = f"{unit} {place}/{page.total}"
-        links = _offset_links(query, page.total)
-    if links:
-        response.headers["Link"] = ", ".join(
-            f'<{_page_url(request, place)}>; rel="{name}"' for name, place in links.items()
-        )
-    return page.records
-
-
-def _offset_links(query: ListQuery, total: int) -> dict[str, dict[str, Any]]:
-    skips = {"first": 0, "last": max(total - 1, 0) // query.limit * query.limit}
-    if query.skip > 0:
-        skips["prev"] = max(query.skip - query.limit, 0)
-    if query.skip + query.limit < total:
-        skips["next"] = query.skip + query.limit
-    return {name: {"skip": skip, "limit": query.limit} for name, skip in skips.items()}
-
-
-def _page_url(request: Request, place: Mapping[str, Any]) -> str:
-    kept = [
-        (name, value) for name, value in request.query_params.multi_items() if name not in PAGING
-    ]
-    return f"{request.url.path}?{urlencode([*kept, *place.items()])}"

@@ -48,7 +48,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             for operation in path.values():
                 _complete(operation)
         _drop_validation_schemas(schema)
-        app.openapi_schema = schema
+        app.openapi_schema = _with_whole_bounds(schema)
     return app.openapi_schema
 
 
@@ -75,6 +75,20 @@ def _complete(operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", ()):
         if parameter["name"] == "limit":
             parameter["schema"]["maximum"] = get_settings().MAX_PAGE_SIZE
+
+
+def _with_whole_bounds(part: Any) -> Any:
+    """Write the bounds of integers as integers; the framework has them pass through a float."""
+    if isinstance(part, dict):
+        return {
+            key: int(value)
+            if key in {"minimum", "maximum"} and isinstance(value, float) and value.is_integer()
+            else _with_whole_bounds(value)
+            for key, value in part.items()
+        }
+    if isinstance(part, list):
+        return [_with_whole_bounds(value) for value in part]
+    return part
 
 
 def _drop_validation_schemas(schema: dict[str, Any]) -> None:

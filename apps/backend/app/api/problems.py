@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from app.api.listing import PAGE_HEADERS
+from app.api.pages import PAGE_HEADERS
 from app.schemas.base import Schema
 from app.schemas.problem import Problem
 

@@ -3,12 +3,13 @@
 import sys
 
 import typer
+from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
 
 from app.cli import accounts, database, inspection, server
-from app.cli.console import fail, require_settings
+from app.cli.console import fail, settings_faults
+from app.core.config import Settings
 from app.core.errors import DomainError
-from app.core.logging import configure_logging
 
 cli = typer.Typer(
     name="backdesk",
@@ -21,16 +22,14 @@ for commands in (server, database, accounts, inspection):
     commands.add_commands(cli)
 
 
-@cli.callback()
-def prepare(context: typer.Context) -> None:
-    if context.invoked_subcommand != "check":  # It reports the settings' faults itself.
-        require_settings()
-        configure_logging()
-
-
 def main() -> None:
     try:
         cli()
+    except ValidationError as error:
+        if error.title != Settings.__name__:
+            raise
+        faults = "\n".join(f"  {fault}" for fault in settings_faults(error))
+        fail(f"these settings must be changed first:\n{faults}", code=2)
     except OperationalError as error:
         fail(f"The database does not answer: {str(error.orig).splitlines()[0]}")
     except DomainError as error:

@@ -8,23 +8,12 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from app.core.config import Settings, get_settings
-
 console = Console(highlight=False)
 
 
 def fail(text: str, *, code: int = 1) -> NoReturn:
     typer.echo(f"Error: {text}", err=True)
     sys.exit(code)
-
-
-def require_settings() -> Settings:
-    """Load the settings, or name every fault of them and stop with 2."""
-    try:
-        return get_settings()
-    except ValidationError as error:
-        lines = "\n".join(f"  {line}" for line in settings_faults(error))
-        fail(f"these settings must be changed first:\n{lines}", code=2)
 
 
 def settings_faults(error: ValidationError) -> list[str]:

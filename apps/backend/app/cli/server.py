@@ -6,7 +6,7 @@ import typer
 import uvicorn
 
 from app.cli.accounts import ensure_admin
-from app.cli.console import console, fail, require_settings
+from app.cli.console import console, fail
 from app.cli.database import seed_demo
 from app.core.config import get_settings
 from app.db.migrations import migrate
@@ -34,14 +34,14 @@ def serve(
     if workers is not None:
         os.environ["WEB_CONCURRENCY"] = str(workers)
         get_settings.cache_clear()
-        require_settings()
+    settings = get_settings()
     _refuse_taken_port(host, port)
     uvicorn.run(
         "app.main:create_app",
         factory=True,
         host=host,
         port=port,
-        workers=get_settings().WEB_CONCURRENCY,
+        workers=settings.WEB_CONCURRENCY,
         reload=reload,
         log_config=None,
         access_log=False,

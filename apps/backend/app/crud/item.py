@@ -4,7 +4,7 @@ from sqlalchemy import ColumnElement, or_, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
-from app.core.errors import InvalidInputError, NotFoundError, PermissionDeniedError
+from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
 from app.core.permissions import Permission, Principal, Scope
 from app.crud import user as crud_user
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
@@ -31,7 +31,7 @@ class OwnerNotPermittedError(PermissionDeniedError):
     field = "owner_id"
 
 
-class OwnerNotFoundError(InvalidInputError):
+class OwnerNotFoundError(ConflictError):
     code = "OWNER_NOT_FOUND"
     text = "There is no such user to own the item."
     field = "owner_id"

@@ -9,12 +9,14 @@ from app.schemas.user import GivenPassword
 class LoginForm(InputSchema):
     """The OAuth 2 password form (RFC 6749, section 4.3.2)."""
 
-    grant_type: Literal["password"] | None = None
-    username: Annotated[str, Field(max_length=254, description="E-mail or user name.")]
-    password: GivenPassword
+    grant_type: Literal["password"] = "password"
+    username: Annotated[
+        str, Field(min_length=1, max_length=254, description="E-mail or user name.")
+    ]
+    password: Annotated[GivenPassword, Field(min_length=1)]
     scope: Annotated[str, Field(max_length=200)] = ""
-    client_id: Annotated[str, Field(max_length=200)] | None = None
-    client_secret: Annotated[str, Field(max_length=200)] | None = None
+    client_id: Annotated[str, Field(max_length=200)] = ""
+    client_secret: Annotated[str, Field(max_length=200)] = ""
 
 
 class TokenPublic(Schema):

@@ -63,6 +63,10 @@ class InputSchema(BaseModel):
         return refuse_unstorable_text(value)
 
 
+# The fields of public schemas that no request sets. Panels send them back with the record.
+READ_ONLY: Final = frozenset({"id", "created_at", "updated_at", "last_login_at", "version"})
+
+
 def _document_left_out(schema: dict[str, Any], model: type["UpdateSchema"]) -> None:
     """Say of a field that may be left out that it may be null only where it may."""
     for name, field in schema["properties"].items():
@@ -82,7 +86,7 @@ class UpdateSchema(InputSchema):
     @field_validator("*", mode="before")
     @classmethod
     def _check_null(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None and info.field_name not in cls.nullable:
+        if value is None and info.field_name not in cls.nullable | READ_ONLY:
             raise PydanticCustomError("null_not_allowed", "This field cannot be null.")
         return value
 

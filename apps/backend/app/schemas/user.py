@@ -71,9 +71,7 @@ class UserCreate(InputSchema):
 
 
 class UserUpdate(UpdateSchema):
-    nullable: ClassVar[frozenset[str]] = frozenset(
-        {"full_name", "department", "token_quota", "last_login_at"}
-    )
+    nullable: ClassVar[frozenset[str]] = frozenset({"full_name", "department", "token_quota"})
 
     email: Email | None = None
     username: Username | None = None

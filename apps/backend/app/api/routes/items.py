@@ -5,7 +5,8 @@ from fastapi import Depends, Request, Response
 
 from app.api.answers import answer_deleted, name_location
 from app.api.deps import CurrentUser, DbSession, Id, requires
-from app.api.listing import ListParameters, answer_page
+from app.api.listing import ListParameters
+from app.api.pages import answer_page
 from app.api.problems import CREATE_ANSWERS, LIST_ANSWERS, delete_answers, problems
 from app.api.routing import Router
 from app.core.permissions import Permission
@@ -58,7 +59,7 @@ def get_items(
     "/",
     status_code=201,
     response_model=ItemPublic,
-    responses=CREATE_ANSWERS,
+    responses=CREATE_ANSWERS | problems(409),
     dependencies=[requires(Permission.ITEMS_WRITE)],
 )
 def create_item(

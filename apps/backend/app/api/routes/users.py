@@ -12,7 +12,8 @@ from app.api.deps import (
     requires,
     signed_in,
 )
-from app.api.listing import ListParameters, answer_page
+from app.api.listing import ListParameters
+from app.api.pages import answer_page
 from app.api.problems import CREATE_ANSWERS, LIST_ANSWERS, delete_answers, problems
 from app.api.routing import Router
 from app.core.permissions import ROLE_PERMISSIONS, Permission

@@ -1,0 +1,55 @@
+"""The headers of a list's page: where it stands, and how to get to the others."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from fastapi import Request, Response
+
+from app.api.dialects import PAGING
+from app.crud.listing import Page, Record
+from app.schemas.listing import ListQuery
+
+PAGE_HEADERS: Final = {
+    "X-Total-Count": "How many records there are in all pages; absent with `after`.",
+    "Content-Range": "Which of them these are, such as `users 0-24/319`; absent with `after`.",
+    "Link": "The first, previous, next and last page (RFC 8288).",
+    "X-Next-Cursor": "What to send as `after` for the next page, where the sort has cursors.",
+}
+
+
+def answer_page(
+    page: Page, *, query: ListQuery, unit: str, request: Request, response: Response
+) -> Sequence[Record]:
+    """Put the page's place into the headers, and return its records."""
+    links = {}
+    if page.next_cursor is not None:
+        response.headers["X-Next-Cursor"] = page.next_cursor
+        links["next"] = {"after": page.next_cursor, "limit": query.limit}
+    if page.total is not None:
+        count = len(page.records)
+        place = f"{query.skip}-{query.skip + count - 1}" if count else "*"
+        response.headers["X-Total-Count"] = str(page.total)
+        response.headers["Content-Range"] = f"{unit} {place}/{page.total}"
+        links = _offset_links(query, page.total)
+    if links:
+        response.headers["Link"] = ", ".join(
+            f'<{_page_url(request, place)}>; rel="{name}"' for name, place in links.items()
+        )
+    return page.records
+
+
+def _offset_links(query: ListQuery, total: int) -> dict[str, dict[str, Any]]:
+    skips = {"first": 0, "last": max(total - 1, 0) // query.limit * query.limit}
+    if query.skip > 0:
+        skips["prev"] = max(query.skip - query.limit, 0)
+    if query.skip + query.limit < total:
+        skips["next"] = query.skip + query.limit
+    return {name: {"skip": skip, "limit": query.limit} for name, skip in skips.items()}
+
+
+def _page_url(request: Request, place: Mapping[str, Any]) -> str:
+    kept = [
+        (name, value) for name, value in request.query_params.multi_items() if name not in PAGING
+    ]
+    return f"{request.url.path}?{urlencode([*kept, *place.items()])}"

@@ -1,0 +1,169 @@
+"""The command line, as an operator types it: in processes of its own, on a database of its own."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.server import BACKEND, free_port
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run a command on an empty SQLite database; keyword arguments are settings."""
+
+    def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": f"sqlite:///{tmp_path}/commands.db",
+            "SECRET_KEY": "commands-sign-with-this-in-the-tests",
+            **settings,
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "app.cli", *arguments],
+            cwd=BACKEND,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+def test_migrate_checks_and_goes_up_and_down(run: Run) -> None:
+    before = run("migrate", "--check")
+    up = run("migrate")
+    after = run("migrate", "--check")
+    down = run("migrate", "--to", "base")
+
+    assert (before.returncode, up.returncode, after.returncode, down.returncode) == (1, 0, 0, 0)
+    assert "run migrate" in before.stderr
+    assert "nothing" in down.stdout
+
+
+def test_migrate_refuses_an_unknown_revision(run: Run) -> None:
+    run("migrate")
+
+    refused = run("migrate", "--to", "nowhere")
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Error: ")
+    assert "Traceback" not in refused.stderr
+
+
+def test_create_admin_takes_the_first_from_the_settings(run: Run) -> None:
+    run("migrate")
+
+    created = run(
+        "create-admin",
+        FIRST_ADMIN_EMAIL="Root@Example.com",
+        FIRST_ADMIN_PASSWORD="wallpaper-on-tuesday",
+    )
+
+    assert created.returncode == 0
+    assert "root@example.com" in created.stdout
+    assert "wallpaper-on-tuesday" not in created.stdout + created.stderr
+
+
+def test_create_admin_makes_up_a_password_once_and_does_nothing_then(run: Run) -> None:
+    run("migrate")
+
+    first = run("create-admin", "--if-missing")
+    second = run("create-admin", "--if-missing")
+
+    assert "shown only now" in first.stdout
+    assert (second.returncode, second.stdout) == (0, "")
+
+
+def test_create_admin_asks_nobody_without_a_terminal(run: Run) -> None:
+    run("migrate")
+
+    refused = run("create-admin")
+
+    assert refused.returncode == 2
+    assert "FIRST_ADMIN_EMAIL" in refused.stderr
+
+
+def test_reset_password_names_an_unknown_user(run: Run) -> None:
+    run("migrate")
+
+    refused = run("reset-password", "nobody@example.com")
+
+    assert refused.returncode == 1
+    assert "nobody@example.com" in refused.stderr
+
+
+def test_seed_adds_demo_data_but_never_in_production(run: Run) -> None:
+    run("migrate")
+
+    seeded = run("seed", "--users", "20", "--items", "40")
+    refused = run("seed", ENVIRONMENT="production")
+
+    assert seeded.returncode == 0
+    assert "20/20" in seeded.stdout
+    assert "40/40" in seeded.stdout
+    assert refused.returncode == 1
+
+
+def test_check_names_the_first_fault_and_what_to_do(run: Run) -> None:
+    behind = run("check")
+    gone = run("check", DATABASE_URL=f"postgresql://nobody:hunter2@127.0.0.1:{free_port()}/none")
+    run("migrate")
+    in_order = run("check")
+
+    assert (behind.returncode, gone.returncode, in_order.returncode) == (1, 1, 0)
+    assert "run migrate" in behind.stdout
+    assert "DATABASE_URL" in gone.stdout
+    assert "hunter2" not in gone.stdout + gone.stderr
+
+
+def test_start_names_every_refused_setting_at_once_without_its_value(run: Run) -> None:
+    refused = run(
+        "serve",
+        "--workers",
+        "2",
+        ENVIRONMENT="production",
+        SECRET_KEY="changeme",
+        ALLOWED_ORIGINS='["*"]',
+        FIRST_ADMIN_PASSWORD="change-this-password",
+    )
+
+    assert refused.returncode == 2
+    names = ("DATABASE_URL", "SECRET_KEY", "ALLOWED_ORIGINS", "FIRST_ADMIN_PASSWORD")
+    assert all(name in refused.stderr for name in names)
+    assert "changeme" not in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_routes_and_openapi_are_printed(run: Run) -> None:
+    routes = run("routes")
+    document = run("openapi")
+
+    assert "items:write" in routes.stdout
+    assert document.stdout.startswith("{")
+
+
+def test_commands_name_a_database_that_is_gone_in_one_line(run: Run) -> None:
+    gone = run("migrate", DATABASE_URL=f"postgresql://nobody@127.0.0.1:{free_port()}/none")
+
+    assert gone.returncode == 1
+    assert len(gone.stderr.strip().splitlines()) == 1
+
+
+def test_serve_names_a_taken_port_in_one_line(run: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+
+        refused = run("serve", "--port", str(taken.getsockname()[1]))
+
+    assert refused.returncode == 1
+    assert "--port" in refused.stderr
