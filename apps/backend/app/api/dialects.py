@@ -9,9 +9,11 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Final
 
 _JSON_SERVER: Final = ("_start", "_end", "_sort", "_order")
+_NO_FIELDS: Final = frozenset({"skip", "limit", "after", "sort", "range", "filter", *_JSON_SERVER})
 PAGING: Final = frozenset({"skip", "limit", "after", "range", "_start", "_end"})
 
 
@@ -47,7 +49,7 @@ def translate(parameters: Iterable[tuple[str, str]]) -> Parameters:
             _set_page(native, start, end + 1, sent_as=(name, name))
         elif name == "sort" and value.startswith("["):
             column, order = _read_json_list(name, value, str, '["id","ASC"]')
-            native.add("sort", _signed(name, column, order), sent_as=name)
+            native.add("sort", _signed(column, order, sent_as=(name, name)), sent_as=name)
         else:
             native.values[name].append(value)
     _read_json_server(native, json_server)
@@ -62,6 +64,10 @@ def _read_filter(native: Parameters, value: str) -> None:
     if not isinstance(wanted, dict):
         raise ParameterError("filter", 'Must be a JSON object such as {"q": "lamp"}.')
     for name, one_or_more in wanted.items():
+        if not name.isascii():
+            raise ParameterError("filter", "Names something that is no field.")
+        if name in _NO_FIELDS:
+            raise ParameterError(name, "This is no field to filter by.")
         more = one_or_more if isinstance(one_or_more, list) else [one_or_more]
         native.values[name].extend(more)
 
@@ -80,12 +86,12 @@ def _read_json_server(native: Parameters, given: dict[str, str]) -> None:
     if "_start" in given or "_end" in given:
         start, end = (_whole_number(name, given) for name in ("_start", "_end"))
         _set_page(native, start or 0, end, sent_as=("_start", "_end"))
-    if "_sort" in given:
-        columns = [column for column in given["_sort"].split(",") if column]
-        orders = [order for order in given.get("_order", "").split(",") if order]
-        orders += ["asc"] * (len(columns) - len(orders))
-        for column, order in zip(columns, orders, strict=False):
-            native.add("sort", _signed("_order", column, order), sent_as="_sort")
+    columns = [column for column in given.get("_sort", "").split(",") if column]
+    orders = [order for order in given.get("_order", "").split(",") if order]
+    for column, order in zip_longest(columns, orders, fillvalue=""):
+        signed = _signed(column, order or "asc", sent_as=("_sort", "_order"))
+        if column:
+            native.add("sort", signed, sent_as="_sort")
 
 
 def _whole_number(name: str, given: dict[str, str]) -> int | None:
@@ -104,10 +110,12 @@ def _set_page(native: Parameters, start: int, end: int | None, *, sent_as: tuple
         native.add("limit", end - start, sent_as=sent_as[1])
 
 
-def _signed(name: str, column: str, order: str) -> str:
+def _signed(column: str, order: str, *, sent_as: tuple[str, str]) -> str:
+    if column.startswith("-"):
+        raise ParameterError(sent_as[0], "There is no such field to sort by.")
     match order.lower():
         case "asc":
             return column
         case "desc":
             return f"-{column}"
-    raise ParameterError(name, "Must be ASC or DESC.")
+    raise ParameterError(sent_as[1], "Must be ASC or DESC.")

@@ -86,7 +86,7 @@ async def _malformed(request: Request, error: Exception) -> Response:
 
 async def _framework_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  Registered for it.
-    if error.status_code == 400:
+    if error.status_code == 400 and "json" in request.headers.get("content-type", ""):
         code, detail = INVALID_JSON  # FastAPI's answer to bodies that break its reader.
         return problem_response(request.scope, 400, code=code, detail=detail)
     headers = dict(error.headers or {})
@@ -101,6 +101,7 @@ def _methods_of(request: Request) -> list[str]:
     for context in iter_route_contexts(request.app.routes):
         if context.path_regex.match(request.scope["path"]):
             methods |= context.methods or set()
+    methods = methods or {"GET"}  # Files name none.
     return sorted(methods | {"HEAD"} if "GET" in methods else methods)
 
 

@@ -18,7 +18,7 @@ from pydantic import (
     ValidationError,
     create_model,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from app.api.dialects import ParameterError, Parameters, translate
 from app.core.config import get_settings
@@ -27,17 +27,21 @@ from app.schemas.listing import Filter, ListQuery, Operator, SortKey
 
 DEFAULT_LIMIT: Final = 100
 
-_Text = Annotated[str, Field(max_length=200), AfterValidator(refuse_unstorable_text)]
+_Text = Annotated[str, Field(max_length=1000), AfterValidator(refuse_unstorable_text)]
 _Whole = Annotated[int, Field(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)]
 
 
-def _start_of_day(value: Any) -> Any:
-    """Date pickers send a day alone; it begins at midnight UTC."""
-    is_day = isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII)
-    return f"{value}T00:00:00Z" if is_day else value
+def _read_day(value: Any) -> Any:
+    """Date pickers send a day alone; it begins at midnight UTC. A bare number is no date."""
+    text = value if isinstance(value, str) else str(value)
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+        return f"{text}T00:00:00Z"
+    if value is not None and "T" not in text.upper() and " " not in text.strip():
+        raise PydanticCustomError("date", "Must be a date, or a moment with its time zone.")
+    return value
 
 
-_DayOrMoment = Annotated[Moment, BeforeValidator(_start_of_day)]
+_DayOrMoment = Annotated[Moment, BeforeValidator(_read_day)]
 
 _EQUALITY: Final[tuple[Operator, ...]] = ("eq", "ne")
 _ORDER: Final[tuple[Operator, ...]] = ("gt", "gte", "lt", "lte")
@@ -53,7 +57,7 @@ _FILTERS: Final[Mapping[type, tuple[Any, tuple[Operator, ...]]]] = {
 class _Paging(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    q: list[_Text] = Field([], description="Text search, without regard to case.")
+    q: list[Annotated[_Text, Field(max_length=200)]] = []
     sort: list[_Text] = []
     skip: list[Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER)]] = [0]
     limit: list[Annotated[int, Field(ge=1)]] = [DEFAULT_LIMIT]

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_origin
 
 from fastapi import APIRouter
 
@@ -7,13 +7,14 @@ from app.api.one_visit import OneVisitRoute
 
 
 class Router(APIRouter):
-    """Runs sync routes in one thread visit, and answers a collection without its slash too."""
+    """Runs sync routes in one thread visit, and answers collections with and without a slash."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(route_class=OneVisitRoute, **options)
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().add_api_route(path, endpoint, **options)
-        if path.endswith("/"):
-            hidden = {**options, "include_in_schema": False}
-            super().add_api_route(path.removesuffix("/"), endpoint, **hidden)
+        is_collection = get_origin(options.get("response_model")) is list
+        if path.endswith("/") or is_collection:
+            twin = path.removesuffix("/") if path.endswith("/") else f"{path}/"
+            super().add_api_route(twin, endpoint, **{**options, "include_in_schema": False})

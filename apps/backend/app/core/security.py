@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 import jwt
+from argon2.exceptions import Argon2Error
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from app.core.clock import utc_now
@@ -21,7 +22,6 @@ with warnings.catch_warnings():
     # passlib 1.7 asks for the deprecated `crypt` module and for argon2's version attribute.
     warnings.simplefilter("ignore", DeprecationWarning)
     from passlib.context import CryptContext
-    from passlib.exc import PasswordSizeError, UnknownHashError
     from passlib.hash import argon2
 
     argon2.set_backend("argon2_cffi")
@@ -29,6 +29,7 @@ with warnings.catch_warnings():
 ISSUER: Final = "backdesk"
 AUDIENCE: Final = "backdesk-api"
 ACCESS: Final = "access"
+MAX_USER_ID: Final = 2**63 - 1  # What the database's column holds.
 CLAIMS: Final = ("sub", "jti", "type", "iss", "aud", "iat", "exp")
 
 # OWASP's second choice for argon2id: 19 MiB, 2 passes, 1 lane.
@@ -68,12 +69,15 @@ def _unusable_hash() -> str:
 def verify_password(password: str, hashed_password: str | None) -> bool:
     """Take the same time whether or not there is a hash to compare with."""
     stand_in = _unusable_hash()
+    is_readable = hashed_password is not None and _passwords.identify(hashed_password) is not None
     with _hashing:
         try:
-            matches = bool(_passwords.verify(password, hashed_password or stand_in))
-        except (UnknownHashError, PasswordSizeError, UnicodeEncodeError):
+            compared = hashed_password if is_readable else stand_in
+            matches = bool(_passwords.verify(password, compared))
+        except (ValueError, Argon2Error):  # A hash that says argon2 and then goes on otherwise.
+            _passwords.verify(password, stand_in)
             return False
-    return matches and hashed_password is not None
+    return matches and is_readable
 
 
 def is_common_password(password: str) -> bool:
@@ -115,9 +119,10 @@ def read_access_token(text: str) -> int:
         )
         lifetime = claims["exp"] - claims["iat"]
         user_id = int(claims["sub"])
-    except (jwt.InvalidTokenError, ValueError, RecursionError):
+    except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError):
         raise InvalidTokenError from None
-    if claims["type"] != ACCESS or lifetime > settings.ACCESS_TOKEN_EXPIRE_MINUTES * 60:
+    is_ours = claims["type"] == ACCESS and 0 < user_id <= MAX_USER_ID
+    if not is_ours or lifetime > settings.ACCESS_TOKEN_EXPIRE_MINUTES * 60:
         raise InvalidTokenError
     return user_id
 

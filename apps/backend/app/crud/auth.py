@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 
+from pydantic_core import PydanticCustomError
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
@@ -7,6 +8,7 @@ from app.core.clock import utc_now
 from app.core.errors import NotAuthenticatedError
 from app.core.security import verify_password
 from app.models.user import User
+from app.schemas.user import normalise_email
 
 
 class InvalidCredentialsError(NotAuthenticatedError):
@@ -22,13 +24,20 @@ class Credentials:
 
 def get_credentials(db: Session, *, login: str) -> Credentials | None:
     """Find an active user by e-mail or user name, in any case."""
-    name = login.lower()
+    name = _as_stored(login)
     row = db.execute(
         select(User.id, User.hashed_password).where(
             or_(User.email == name, User.username == name), User.is_active
         )
     ).first()
     return row and Credentials(user_id=row.id, hashed_password=row.hashed_password)
+
+
+def _as_stored(login: str) -> str:
+    try:
+        return normalise_email(login)
+    except PydanticCustomError:
+        return login.lower()
 
 
 def check_credentials(credentials: Credentials | None, *, password: str) -> int:

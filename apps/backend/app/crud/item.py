@@ -9,7 +9,7 @@ from app.core.permissions import Permission, Principal, Scope
 from app.crud import user as crud_user
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
 from app.models.item import Item
-from app.models.user import User
+from app.models.user import USERS_EVEN_DELETED, User
 from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
 from app.schemas.listing import ListQuery
 
@@ -42,7 +42,9 @@ def visible_to(actor: Principal) -> ColumnElement[bool]:
         case Scope.ALL:
             return true()
         case Scope.DEPARTMENT:
-            colleagues = select(User.id).where(User.department == actor.department)
+            colleagues = select(USERS_EVEN_DELETED.id).where(
+                USERS_EVEN_DELETED.department == actor.department
+            )
             return or_(Item.owner_id.in_(colleagues), Item.owner_id == actor.id)
         case Scope.OWN:
             return Item.owner_id == actor.id

@@ -182,7 +182,7 @@ def _after(listing: Listing, query: ListQuery) -> ColumnElement[bool]:
     last = tuple_(
         *(
             literal(value, column.type)
-            for value, column in zip(_read_cursor(query, len(keys)), columns, strict=True)
+            for value, column in zip(_read_cursor(listing, query), columns, strict=True)
         )
     )
     here = tuple_(*columns)
@@ -195,22 +195,22 @@ def _cursor(listing: Listing, query: ListQuery, last: Record) -> str | None:
     if not _has_cursor(listing, keys):
         return None
     values = json.dumps([_to_json(last[key.field]) for key in keys]).encode()
-    return base64.urlsafe_b64encode(_cursor_signature(query, values) + values).decode()
+    return base64.urlsafe_b64encode(_cursor_signature(listing, query, values) + values).decode()
 
 
-def _read_cursor(query: ListQuery, length: int) -> list[Any]:
+def _read_cursor(listing: Listing, query: ListQuery) -> list[Any]:
     try:
         raw = base64.urlsafe_b64decode((query.after or "").encode("ascii"))
     except (binascii.Error, UnicodeEncodeError):
         raise InvalidCursorError from None
     signature, values = raw[:16], raw[16:]
-    if not hmac.compare_digest(signature, _cursor_signature(query, values)):
+    if not hmac.compare_digest(signature, _cursor_signature(listing, query, values)):
         raise InvalidCursorError
-    return [_from_json(value) for value in json.loads(values)][:length]
+    return [_from_json(value) for value in json.loads(values)]
 
 
-def _cursor_signature(query: ListQuery, values: bytes) -> bytes:
-    asked = repr((query.filters, query.q, query.sort)).encode()
+def _cursor_signature(listing: Listing, query: ListQuery, values: bytes) -> bytes:
+    asked = repr((listing.model.__tablename__, query.filters, query.q, query.sort)).encode()
     return sign(asked + b"\0" + values, purpose="list-cursor")
 
 

@@ -134,7 +134,7 @@ def create_user(db: Session, *, user_in: UserCreate, actor: Principal | None = N
         refuse_easy_password(user_in.password, email=user_in.email, username=user_in.username)
         values["hashed_password"] = hash_password(user_in.password)  # Before the first statement.
     if user_in.username is None:
-        return _insert_with_generated_username(db, values)
+        return _insert_with_generated_username(db, values, password=user_in.password)
     return _insert(db, values)
 
 
@@ -202,9 +202,13 @@ def _insert(db: Session, values: dict[str, Any]) -> User:
     return user
 
 
-def _insert_with_generated_username(db: Session, values: dict[str, Any]) -> User:
+def _insert_with_generated_username(
+    db: Session, values: dict[str, Any], *, password: str | None
+) -> User:
     """Take the first free name; whoever takes it meanwhile makes us try the next."""
     for name in _free_usernames(db, email=values["email"]):
+        if password is not None:
+            refuse_easy_password(password, email=values["email"], username=name)
         try:
             with db.begin_nested():
                 return _insert(db, values | {"username": name})

@@ -7,7 +7,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -37,7 +37,9 @@ def get_engine() -> Engine:
         connect_args=_connect_args(settings),
     )
     if settings.is_sqlite:
-        Path(str(settings.database_url.database)).parent.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # Connecting tells what is wrong with the place.
+            folder = Path(str(settings.database_url.database)).parent
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         event.listen(engine, "connect", _tune_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:

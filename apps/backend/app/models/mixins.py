@@ -45,7 +45,8 @@ class VersionMixin:
 class SoftDeleteMixin:
     """A deleted row stays, and every select and ORM update passes it by.
 
-    The execution option `include_deleted=True` brings it back into one statement.
+    The execution option `include_deleted=True` brings it back into one statement; where only a part
+    of a statement may see it, that part selects from the bare table.
     """
 
     deleted_at: Mapped[datetime | None] = mapped_column(default=None)

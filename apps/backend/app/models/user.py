@@ -40,3 +40,7 @@ class User(IdMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, Base):
     is_verified: Mapped[bool] = mapped_column(default=False)
     token_quota: Mapped[int | None] = mapped_column(BigInteger)
     last_login_at: Mapped[datetime | None]
+
+
+# The bare table, which shows deleted users too: a leaver's items stay with the department.
+USERS_EVEN_DELETED: Final = User.__table__.c

@@ -26,7 +26,7 @@ def add_docs(app: FastAPI) -> None:
             swagger_js_url=f"{root}/docs/assets/swagger-ui-bundle.js",
             swagger_css_url=f"{root}/docs/assets/swagger-ui.css",
             swagger_favicon_url=f"{root}/docs/assets/favicon-32x32.png",
-            swagger_ui_parameters={"persistAuthorization": True, "docExpansion": "none"},
+            swagger_ui_parameters={"persistAuthorization": True, "docExpansion": "list"},
         )
 
     app.add_route(openapi_url, get_openapi, include_in_schema=False)
