@@ -44,6 +44,9 @@ class Backdesk(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         settings = get_settings()
         app = super().build_middleware_stack()
+        if hosts := _accepted_hosts(settings):
+            app = HostMiddleware(app, allowed_hosts=hosts, www_redirect=False)
+        app = ProblemMiddleware(app)
         if settings.ALLOWED_ORIGINS:
             app = CORSMiddleware(
                 app,
@@ -53,9 +56,7 @@ class Backdesk(FastAPI):
                 allow_headers=["*"],
                 expose_headers=EXPOSED_HEADERS,
             )
-        if hosts := _accepted_hosts(settings):
-            app = HostMiddleware(app, allowed_hosts=hosts, www_redirect=False)
-        app = ProblemMiddleware(app)
+            app = ProblemMiddleware(app)  # For the preflight that it refuses.
         app = HeadMiddleware(app)
         app = SecurityHeadersMiddleware(app, docs_path="/docs")
         return RequestContextMiddleware(app)
