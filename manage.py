@@ -168,7 +168,8 @@ def fill_venv(*locks: str) -> None:
     uv, problem = shutil.which("uv"), ""
     if uv is not None:
         problem = attempt([uv, "venv", "--clear", "--python", base, str(VENV)])
-        problem = problem or attempt([uv, "pip", "install", "--python", str(PYTHON), *files])
+        into = ["--python", str(PYTHON)]
+        problem = problem or attempt([uv, "pip", "install", "--compile-bytecode", *into, *files])
         if not problem:
             return
     failure = attempt([base, "-m", "venv", "--clear", str(VENV)])

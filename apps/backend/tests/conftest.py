@@ -22,6 +22,8 @@ from app.models import Base, User
 from tests.factories import make_user
 from tests.server import Server, running_server
 
+pytest_plugins = ["tests.plugins.shares"]
+
 POSTGRESQL = os.environ.get("TEST_DATABASE_URL")
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 

@@ -26,7 +26,7 @@ from fastapi.dependencies.models import (
     _is_coroutine_callable,
     _is_gen_callable,
 )
-from fastapi.dependencies.utils import get_flat_params
+from fastapi.dependencies.utils import _get_flat_fields_from_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, _effective_route_context_var
 
@@ -86,7 +86,10 @@ def _visit(handler: Handler, request: Request) -> Response:
         except StopIteration as finished:
             return finished.value  # type: ignore[no-any-return]  # What the handler returned.
         coroutine.close()
-    raise RuntimeError("A dependency of a sync route awaited something. Make the endpoint async.")
+        raise RuntimeError(
+            "A dependency of a sync route awaited something. Make the endpoint async."
+        )
+    raise RuntimeError("A dependency with yield swallowed an exception: there is no answer.")
 
 
 def _is_plain(call: Callable[..., Any] | None) -> bool:
@@ -129,8 +132,13 @@ def _query_names(dependant: Dependant) -> frozenset[str] | None:
     """Return the names of the declared query parameters, or None where a list reads its own."""
     if any(getattr(child.call, "reads_query", False) for child in dependant.dependencies):
         return None
-    fields = get_flat_params(dependant)
-    return frozenset(f.alias for f in fields if isinstance(f.field_info, params.Query))
+    return frozenset(_query_names_of_tree(dependant))
+
+
+def _query_names_of_tree(dependant: Dependant) -> Iterator[str]:
+    yield from (f.alias for f in _get_flat_fields_from_params(dependant.query_params))
+    for child in dependant.dependencies:
+        yield from _query_names_of_tree(child)
 
 
 def _refuse_unknown_parameters(request: Request, known: frozenset[str]) -> None:

@@ -1,5 +1,6 @@
 import random
 import secrets
+from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
@@ -57,6 +58,8 @@ def migrate(
 
 def new_migration(message: Annotated[str, typer.Argument(metavar='"what changes"')]) -> None:
     """Write a migration from the difference between the models and the database."""
+    if find_spec("ruff") is None:
+        fail("it is formatted by the linters, which `python3 manage.py lint` installs.")
     try:
         command.revision(migrations.alembic_config(), message=message, autogenerate=True)
     except CommandError as error:

@@ -20,6 +20,8 @@ EXAMPLE_ADMIN_PASSWORD: Final = "change-this-password"  # noqa: S105  Refused ou
 MIN_KEY_BYTES: Final = 32
 MIN_KEY_CHARACTERS: Final = 10  # Distinct ones: "aaaa…" is long, and no secret.
 
+ASYNC_DRIVERS: Final = frozenset({"aiosqlite", "asyncpg", "psycopg_async", "aiopg"})
+
 TextList = Annotated[list[str], NoDecode]
 
 
@@ -33,7 +35,10 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    ENVIRONMENT: Literal["local", "staging", "production"] = "local"
+    ENVIRONMENT: Literal["local", "staging", "production"] = Field(
+        "local",
+        description="`local`, `staging` or `production`; weak settings are refused but in `local`.",
+    )
     WEB_CONCURRENCY: int = Field(
         1, ge=1, description="Server processes; `serve --workers` sets it."
     )
@@ -68,16 +73,22 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Signs tokens: 32 bytes or more. In `local`, a missing one is made up.",
     )
-    ALGORITHM: Literal["HS256", "HS384", "HS512"] = "HS256"
-    ACCESS_TOKEN_EXPIRE_MINUTES: int = Field(15, ge=1, le=1440)
+    ALGORITHM: Literal["HS256", "HS384", "HS512"] = Field(
+        "HS256", description="How tokens are signed: `HS256`, `HS384` or `HS512`."
+    )
+    ACCESS_TOKEN_EXPIRE_MINUTES: int = Field(
+        15, ge=1, le=1440, description="How long a login lasts, 1 to 1440."
+    )
     ALLOWED_ORIGINS: TextList = Field(
         [],
         validation_alias=AliasChoices("ALLOWED_ORIGINS", "BACKEND_CORS_ORIGINS"),
         description="Whose pages may call the API (CORS): a JSON array. Or `BACKEND_CORS_ORIGINS`.",
     )
-    FIRST_ADMIN_EMAIL: str | None = Field(None, description="Used only while no admin exists.")
+    FIRST_ADMIN_EMAIL: str | None = Field(
+        None, description="For `create-admin`; at set-up used only while no admin exists."
+    )
     FIRST_ADMIN_PASSWORD: SecretStr | None = Field(
-        None, description="Used only while no admin exists."
+        None, description="For `create-admin`; at set-up used only while no admin exists."
     )
     DEFAULT_TOKEN_QUOTA: int | None = Field(
         100_000, ge=0, le=2**53 - 1, description="Monthly, for new users; `null` is unlimited."
@@ -87,7 +98,9 @@ class Settings(BaseSettings):
     DOCS_ENABLED: bool = Field(
         True, description="Whether `/docs` and the OpenAPI document are served."
     )
-    LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`."
+    )
     ACCESS_LOG: bool = Field(
         False, description="Whether each request writes a line; failures always do."
     )
@@ -122,7 +135,7 @@ class Settings(BaseSettings):
             raise ValueError(
                 "is no database URL such as postgresql://user:password@host/name"
             ) from None
-        if "+async" in url.drivername or url.drivername.endswith("+aiosqlite"):
+        if url.drivername.partition("+")[2] in ASYNC_DRIVERS:
             raise ValueError(
                 "names an asynchronous driver; Backdesk is synchronous: use postgresql://…"
             )

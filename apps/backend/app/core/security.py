@@ -22,6 +22,7 @@ with warnings.catch_warnings():
     # passlib 1.7 asks for the deprecated `crypt` module and for argon2's version attribute.
     warnings.simplefilter("ignore", DeprecationWarning)
     from passlib.context import CryptContext
+    from passlib.exc import PasswordSizeError
     from passlib.hash import argon2
 
     argon2.set_backend("argon2_cffi")
@@ -74,6 +75,8 @@ def verify_password(password: str, hashed_password: str | None) -> bool:
         try:
             compared = hashed_password if is_readable else stand_in
             matches = bool(_passwords.verify(password, compared))
+        except (PasswordSizeError, UnicodeEncodeError):
+            return False  # No password of ours; nothing was hashed.
         except (ValueError, Argon2Error):  # A hash that says argon2 and then goes on otherwise.
             _passwords.verify(password, stand_in)
             return False

@@ -1,39 +1,42 @@
-"""The command line, as an operator types it: in processes of its own, on a database of its own."""
+"""The command line, as an operator types it, on a database of its own."""
 
-import os
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.server import BACKEND, free_port
+from app.cli.__main__ import main
+from tests.server import free_port
+from tests.settings import changed_settings
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+
+@dataclass(frozen=True)
+class Outcome:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Outcome]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     """Run a command on an empty SQLite database; keyword arguments are settings."""
 
-    def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        environment = {
-            "PATH": os.environ["PATH"],
+    def run(*arguments: str, **settings: str) -> Outcome:
+        defaults = {
             "DATABASE_URL": f"sqlite:///{tmp_path}/commands.db",
-            "SECRET_KEY": "commands-sign-with-this-in-the-tests",
-            **settings,
+            "WEB_CONCURRENCY": "1",  # Put back when `--workers` has set it.
         }
-        return subprocess.run(
-            [sys.executable, "-m", "app.cli", *arguments],
-            cwd=BACKEND,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        monkeypatch.setattr(sys, "argv", ["backdesk", *arguments])
+        with changed_settings(**defaults | settings), pytest.raises(SystemExit) as ended:
+            main()
+        written = capfd.readouterr()
+        return Outcome(int(ended.value.code or 0), written.out, written.err)
 
     return run
 

@@ -1,0 +1,272 @@
+from typing import Any
+
+import pytest
+from argon2 import low_level
+from argon2.exceptions import VerifyMismatchError
+from fastapi.testclient import TestClient
+from httpx2 import Response
+from sqlalchemy.orm import Session
+
+from app.core.clock import utc_now
+from app.models import User
+from tests.assertions import assert_error
+from tests.factories import make_user
+
+URL = "/api/v1/auth/login"
+PASSWORD = "wallpaper-on-tuesday"
+
+# The account that a refused login asks for, or not quite.
+REFUSED: dict[str, dict[str, Any]] = {
+    "unknown": {"email": "bob@example.com", "username": "bob", "password": PASSWORD},
+    "wrong password": {"password": "curtains-on-friday"},
+    "inactive": {"password": PASSWORD, "is_active": False},
+    "deleted": {"password": PASSWORD, "deleted_at": utc_now()},
+    "without a password": {"hashed_password": None},
+    "unreadable hash": {"hashed_password": "not-a-hash"},
+    "broken hash": {"hashed_password": "$argon2id$v=19$broken"},
+    "foreign hash": {"hashed_password": "$2b$12$" + "a" * 53},
+}
+
+
+def make_ann(db: Session, **values: Any) -> User:
+    return make_user(db, **{"email": "ann@example.com", "username": "annlee"} | values)
+
+
+def sign_in(client: TestClient, username: str, password: str = PASSWORD) -> Response:
+    return client.post(URL, data={"username": username, "password": password})
+
+
+def what_tells(response: Response) -> dict[str, Any]:
+    """The answer without what differs from request to request."""
+    changing = {"timestamp", "request_id"}
+    body = {name: value for name, value in response.json().items() if name not in changing}
+    headers = {name: value for name, value in response.headers.items() if name != "x-request-id"}
+    return {"status": response.status_code, "body": body, "headers": headers}
+
+
+@pytest.fixture
+def hashes(anonymous: TestClient, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the library calls that computed a hash, as they happen."""
+    sign_in(anonymous, "warm-up")  # Whatever is computed once per process is computed now.
+    calls: list[str] = []
+
+    def count(name: str) -> None:
+        original = getattr(low_level, name)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            try:
+                result = original(*args, **kwargs)
+            except VerifyMismatchError:  # Computed, and not equal.
+                calls.append(name)
+                raise
+            calls.append(name)
+            return result
+
+        monkeypatch.setattr(low_level, name, counted)
+
+    count("hash_secret")
+    count("verify_secret")
+    return calls
+
+
+def test_login_gives_a_bearer_token(anonymous: TestClient, db: Session) -> None:
+    user = make_ann(db, password=PASSWORD)
+
+    response = sign_in(anonymous, "ann@example.com")
+
+    body = response.json()
+    assert response.status_code == 200
+    assert (body["token_type"].lower(), body["expires_in"]) == ("bearer", 15 * 60)
+    bearer = {"Authorization": f"Bearer {body['access_token']}"}
+    assert anonymous.get("/api/v1/users/me", headers=bearer).json()["id"] == user.id
+
+
+def test_login_is_stored_by_no_cache(anonymous: TestClient, db: Session) -> None:
+    make_ann(db, password=PASSWORD)
+
+    response = sign_in(anonymous, "ann@example.com")
+
+    assert response.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("name", ["ann@example.com", "ANN@Example.COM", "annlee", "AnnLee"])
+def test_login_takes_e_mail_and_user_name_in_any_case(
+    anonymous: TestClient, db: Session, name: str
+) -> None:
+    make_ann(db, password=PASSWORD)
+
+    response = sign_in(anonymous, name)
+
+    assert response.status_code == 200
+
+
+def test_login_takes_an_international_address_as_it_was_registered(
+    as_admin: TestClient, anonymous: TestClient
+) -> None:
+    address = "ann@Bücher.example"
+    as_admin.post("/api/v1/users/", json={"email": address, "password": PASSWORD})
+
+    response = sign_in(anonymous, address)
+
+    assert response.status_code == 200
+
+
+def test_login_takes_the_whole_oauth2_form(anonymous: TestClient, db: Session) -> None:
+    make_ann(db, password=PASSWORD)
+    form = {"grant_type": "password", "scope": "", "client_id": "panel", "client_secret": "none"}
+
+    response = anonymous.post(URL, data={"username": "annlee", "password": PASSWORD, **form})
+
+    assert response.status_code == 200
+
+
+def test_login_takes_the_password_to_the_letter(anonymous: TestClient, db: Session) -> None:
+    password = " Zwölf 🦊 jagen "
+    make_ann(db, password=password)
+
+    statuses = [
+        sign_in(anonymous, "annlee", attempt).status_code
+        for attempt in (password, password.strip(), password.upper(), password.replace("ö", "o"))
+    ]
+
+    assert statuses == [200, 401, 401, 401]
+
+
+def test_login_compares_passwords_to_their_end(anonymous: TestClient, db: Session) -> None:
+    make_ann(db, password="x" * 127 + "a")
+
+    response = sign_in(anonymous, "annlee", "x" * 127 + "b")
+
+    assert_error(response, 401, "INVALID_CREDENTIALS")
+
+
+def test_login_notes_the_moment_and_changes_nothing_else(
+    anonymous: TestClient, as_admin: TestClient, db: Session
+) -> None:
+    url = f"/api/v1/users/{make_ann(db, password=PASSWORD).id}"
+    before = as_admin.get(url).json()
+
+    sign_in(anonymous, "annlee")
+
+    after = as_admin.get(url).json()
+    assert before["last_login_at"] is None
+    assert after["last_login_at"] is not None
+    assert after == before | {"last_login_at": after["last_login_at"]}
+
+
+def test_login_refused_notes_no_moment(
+    anonymous: TestClient, as_admin: TestClient, db: Session
+) -> None:
+    url = f"/api/v1/users/{make_ann(db, password=PASSWORD).id}"
+
+    sign_in(anonymous, "annlee", "curtains-on-friday")
+
+    assert as_admin.get(url).json()["last_login_at"] is None
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_login_refuses_for_any_reason_alike(
+    anonymous: TestClient, db: Session, reason: str
+) -> None:
+    unknown = sign_in(anonymous, "nobody@example.com")
+    make_ann(db, **REFUSED[reason])
+
+    response = sign_in(anonymous, "ann@example.com")
+
+    assert_error(response, 401, "INVALID_CREDENTIALS")
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert what_tells(response) == what_tells(unknown)
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_login_refused_costs_one_hash(
+    anonymous: TestClient, db: Session, hashes: list[str], reason: str
+) -> None:
+    make_ann(db, **REFUSED[reason])
+    hashes.clear()
+
+    sign_in(anonymous, "ann@example.com")
+
+    assert len(hashes) == 1
+
+
+def test_login_taken_costs_one_hash(anonymous: TestClient, db: Session, hashes: list[str]) -> None:
+    make_ann(db, password=PASSWORD)
+    hashes.clear()
+
+    sign_in(anonymous, "ann@example.com")
+
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize(("length", "statuses"), [(129, {422}), (5000, {422}), (2**20, {413})])
+def test_login_refuses_a_long_password_without_hashing(
+    anonymous: TestClient, db: Session, hashes: list[str], length: int, statuses: set[int]
+) -> None:
+    make_ann(db)
+    hashes.clear()
+
+    response = sign_in(anonymous, "annlee", "x" * length)
+
+    assert response.status_code in statuses
+    assert hashes == []
+
+
+def test_login_belongs_to_who_has_the_address_now(anonymous: TestClient, db: Session) -> None:
+    make_ann(db, password="curtains-on-friday", deleted_at=utc_now())
+    make_ann(db, password=PASSWORD)
+
+    statuses = [
+        sign_in(anonymous, "annlee", password).status_code
+        for password in (PASSWORD, "curtains-on-friday")
+    ]
+
+    assert statuses == [200, 401]
+
+
+def test_login_works_for_who_is_not_verified(anonymous: TestClient, db: Session) -> None:
+    make_ann(db, password=PASSWORD, is_verified=False)
+
+    response = sign_in(anonymous, "annlee")
+
+    assert response.status_code == 200
+
+
+def test_login_names_each_missing_field(anonymous: TestClient) -> None:
+    response = anonymous.post(URL)
+
+    assert_error(response, 422, "INVALID_REQUEST", "username", "password")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("role", "admin"),
+        ("grant_type", "refresh_token"),
+        ("username", "x" * 255),
+        ("username", "ann\0lee"),
+        ("password", "wallpaper\0"),
+    ],
+)
+def test_login_refuses_a_field_by_its_name(anonymous: TestClient, name: str, value: str) -> None:
+    form = {"username": "annlee", "password": PASSWORD}
+
+    response = anonymous.post(URL, data=form | {name: value})
+
+    assert_error(response, 422, "INVALID_REQUEST", name)
+
+
+def test_login_refuses_a_file_in_place_of_a_text(anonymous: TestClient) -> None:
+    response = anonymous.post(
+        URL, data={"password": PASSWORD}, files={"username": ("ann.txt", b"ann@example.com")}
+    )
+
+    assert_error(response, 422, "INVALID_REQUEST", "username")
+
+
+def test_login_refuses_broken_characters(anonymous: TestClient) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+
+    response = anonymous.post(URL, content=b"username=%ED%A0%80&password=%FF%FE", headers=form)
+
+    assert response.status_code in {401, 422}

@@ -1,0 +1,128 @@
+"""What the container files say is so: commands, ports, settings, files.
+
+No container engine is needed; the files are read as text, for the facts that can be compared.
+"""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+from typer.testing import CliRunner
+
+from app.api.api import route_contexts
+from app.cli.__main__ import cli
+from app.cli.server import GRACE_SECONDS
+from app.core.config import Settings
+from app.main import create_app
+from tests.project.markdown import BACKEND, TOP
+
+DOCKERFILE: Final = (BACKEND / "Dockerfile").read_text(encoding="utf-8")
+COMPOSE: Final = (TOP / "docker-compose.yml").read_text(encoding="utf-8")
+
+# Compose makes the database's address of these.
+OF_COMPOSE: Final = {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"}
+OTHER_NAMES: Final = {"BACKEND_CORS_ORIGINS"}  # Of ALLOWED_ORIGINS.
+
+
+def test_container_starts_a_command_that_exists() -> None:
+    (words,) = re.findall(r"^CMD \[(.+)\]$", DOCKERFILE, re.MULTILINE)
+
+    assert is_understood(words.replace('"', "").replace(",", ""))
+
+
+def test_compose_starts_commands_that_exist() -> None:
+    (line,) = re.findall(r'^    command: \["sh", "-c", "(.+)"\]$', COMPOSE, re.MULTILINE)
+
+    commands = line.split(" && ")
+    assert [command for command in commands if not is_understood(command)] == []
+
+
+@pytest.mark.parametrize("command", ["python -m app.cli sreve", "python -m app.cli serve --prot 1"])
+def test_wrong_command_is_found(command: str) -> None:
+    assert not is_understood(command)
+
+
+def test_port_is_the_same_everywhere() -> None:
+    (served,) = re.findall(r'"--port", "(\d+)"', DOCKERFILE)
+    (exposed,) = re.findall(r"^EXPOSE (\d+)$", DOCKERFILE, re.MULTILINE)
+    (asked,) = re.findall(r"http://127\.0\.0\.1:(\d+)/health\b", DOCKERFILE)
+    (published,) = re.findall(r'^      - "127\.0\.0\.1:(\d+):(\d+)"$', COMPOSE, re.MULTILINE)
+
+    assert published == ("8080", served)
+    assert served == exposed == asked
+    assert f"PUBLIC_URL:-http://127.0.0.1:{published[0]}}}" in COMPOSE
+
+
+def test_health_check_asks_a_route_that_exists() -> None:
+    (path,) = re.findall(r"http://127\.0\.0\.1:\d+(/[\w/]*)", DOCKERFILE)
+
+    assert path in {context.path for context in route_contexts(create_app())}
+
+
+def test_variables_of_compose_are_settings() -> None:
+    set_there = set(re.findall(r"^ +([A-Z][A-Z0-9_]+): ", COMPOSE, re.MULTILINE))
+    asked_for = set(re.findall(r"\$\{([A-Z0-9_]+)", COMPOSE))
+
+    known = {*Settings.model_fields, *OTHER_NAMES, *OF_COMPOSE}
+    assert set_there | asked_for <= known
+
+
+def test_compose_hands_every_setting_on() -> None:
+    shared = COMPOSE.partition("\nx-backend: ")[2].partition("\nservices:\n")[0]
+
+    assert "    - path: .env\n" in shared
+
+
+def test_compose_has_no_defaults_of_its_own_but_these() -> None:
+    defaults = dict(re.findall(r"\$\{([A-Z0-9_]+):-([^}]+)\}", COMPOSE))
+
+    own = {name: value for name, value in defaults.items() if name not in OF_COMPOSE}
+    assert own == {"PUBLIC_URL": "http://127.0.0.1:8080"}
+
+
+def test_service_is_named_as_the_documents_name_it() -> None:
+    services = COMPOSE.partition("\nservices:\n")[2].partition("\nvolumes:\n")[0]
+
+    assert re.findall(r"^  (\w+):$", services, re.MULTILINE) == ["db", "migrate", "backend"]
+
+
+def test_container_ends_later_than_the_server_lets_requests_finish() -> None:
+    backend = COMPOSE.partition("\n  backend:\n")[2]
+    (seconds,) = re.findall(r"^    stop_grace_period: (\d+)s$", backend, re.MULTILINE)
+
+    assert int(seconds) > GRACE_SECONDS
+
+
+def test_container_has_a_python_that_the_project_supports() -> None:
+    (minor,) = re.findall(r"PYTHON_IMAGE=python:3\.(\d+)\.\d+-", DOCKERFILE)
+    (oldest,) = re.findall(
+        r'^requires-python = ">=3\.(\d+)"$', (BACKEND / "pyproject.toml").read_text(), re.MULTILINE
+    )
+
+    assert int(minor) >= int(oldest)
+
+
+def test_container_takes_files_that_exist_and_are_let_in() -> None:
+    sources = re.findall(r"^COPY (?!--from)(\S+) ", DOCKERFILE, re.MULTILINE)
+    ignored = (TOP / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    let_in = [Path(line[1:]) for line in ignored if line.startswith("!")]
+
+    assert sources != []
+    for source in map(Path, sources):
+        assert (TOP / source).exists()
+        assert any(path.is_relative_to(source) for path in let_in), source
+    assert [path for path in let_in if not (TOP / path).exists()] == []
+
+
+def test_container_does_not_run_as_root() -> None:
+    (user,) = re.findall(r"^USER (\d+):\d+$", DOCKERFILE, re.MULTILINE)
+
+    assert int(user) > 0
+
+
+def is_understood(command: str) -> bool:
+    """Whether the application knows the command and its options; `--help` keeps it from running."""
+    start = "python -m app.cli "
+    assert command.startswith(start)
+    return CliRunner().invoke(cli, [*command.removeprefix(start).split(), "--help"]).exit_code == 0

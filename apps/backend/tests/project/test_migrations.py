@@ -1,0 +1,98 @@
+"""Migrations lead up and down, on a database of their own of the kind that the tests run on."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
+
+from app.db import migrations
+from app.db.session import get_engine
+from app.models import Base
+from tests.conftest import POSTGRESQL, WORKER, new_postgresql_database
+from tests.project.markdown import BACKEND
+from tests.project.tools import require_ruff
+from tests.settings import changed_settings
+
+STARTS: Final = 4
+
+
+@pytest.fixture
+def own_database(tmp_path: Path) -> Iterator[None]:
+    """An empty database, which the application in this process is pointed at."""
+    url = f"sqlite:///{tmp_path}/own.db"
+    if POSTGRESQL is not None:
+        url = new_postgresql_database(f"backdesk_migrations_{WORKER}")
+    with changed_settings(DATABASE_URL=url):
+        yield
+
+
+def test_migrations_have_one_head() -> None:
+    scripts = ScriptDirectory.from_config(migrations.alembic_config())
+
+    assert len(scripts.get_heads()) == 1
+
+
+def test_migrations_lead_up_down_and_up_again(own_database: None) -> None:
+    migrations.migrate()
+    assert tables() == {*Base.metadata.tables, "alembic_version"}
+
+    migrations.migrate_to("base")
+    assert tables() == {"alembic_version"}
+
+    migrations.migrate()
+    assert migrations.is_at_head()
+
+
+def test_migrations_make_what_the_models_say(own_database: None) -> None:
+    migrations.migrate()
+
+    command.check(migrations.alembic_config())  # Raises where a migration is due.
+
+
+def test_migrations_started_at_once_all_succeed(own_database: None) -> None:
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "migrate"],
+            cwd=BACKEND,
+            env=os.environ.copy(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(STARTS)
+    ]
+    said = [process.communicate(timeout=60)[0] for process in started]
+
+    assert [process.returncode for process in started] == [0] * STARTS, said
+    assert migrations.is_at_head()
+
+
+def test_revision_passes_the_linters_as_it_comes(own_database: None, tmp_path: Path) -> None:
+    require_ruff()
+    folder = tmp_path / "backend"
+    (folder / "alembic" / "versions").mkdir(parents=True)
+    for name in ("pyproject.toml", "alembic.ini", "alembic/env.py", "alembic/script.py.mako"):
+        shutil.copy(BACKEND / name, folder / name)
+
+    # Without migrations, the difference is every table there is.
+    command.revision(Config(folder / "alembic.ini"), message="every table", autogenerate=True)
+
+    (revision,) = (folder / "alembic" / "versions").glob("*_every_table.py")
+    assert '"users"' in revision.read_text()
+    for arguments in (["check"], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *arguments, "--no-cache", str(revision)]
+        run = subprocess.run(ruff, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout + run.stderr
+
+
+def tables() -> set[str]:
+    return set(inspect(get_engine()).get_table_names())

@@ -1,0 +1,370 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from app.core.config import TOP, Settings
+
+STRONG_KEY = "kR7-vQ2_mX9pL4tZ8wB1nC6yD3fG5hJ0sA"
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "SECRET_KEY": STRONG_KEY,
+    "DATABASE_URL": "postgresql://backdesk:hush-hush@db/backdesk",
+    "PUBLIC_URL": "https://backdesk.example.com",
+}
+
+Configure = Callable[..., Settings]
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
+    """Read the settings from these environment variables, and from no others."""
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+
+    def configure(**values: str) -> Settings:
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+        return Settings()
+
+    return configure
+
+
+def causes(configure: Configure, **values: str) -> dict[str, str]:
+    """Return what a start with these values is refused for, by setting."""
+    with pytest.raises(ValidationError) as caught:
+        configure(**values)
+    return {str(error["loc"][0]): error["msg"] for error in caught.value.errors()}
+
+
+# --- What starts.
+
+
+def test_settings_of_local_need_nothing(configure: Configure) -> None:
+    settings = configure()
+
+    assert settings.ENVIRONMENT == "local"
+    assert settings.is_sqlite
+    assert settings.API_V1_STR == "/api/v1"
+    assert settings.ACCESS_TOKEN_EXPIRE_MINUTES == 15
+    assert settings.DEFAULT_TOKEN_QUOTA == 100_000
+    assert settings.MAX_BODY_BYTES == 1024 * 1024
+    assert settings.MAX_PAGE_SIZE == 1000
+    assert (settings.ALLOWED_ORIGINS, settings.ALLOWED_HOSTS) == ([], [])
+
+
+def test_settings_of_production_may_be_complete(configure: Configure) -> None:
+    settings = configure(**PRODUCTION, WEB_CONCURRENCY="4", FIRST_ADMIN_PASSWORD="wallpaper-1")
+
+    assert settings.SECRET_KEY.get_secret_value() == STRONG_KEY
+    assert not settings.is_sqlite
+
+
+def test_settings_of_local_make_a_key_up(configure: Configure) -> None:
+    keys = {configure().SECRET_KEY.get_secret_value() for _ in range(2)}
+
+    assert len(keys) == 2
+    assert all(len(key) >= 32 for key in keys)
+
+
+def test_settings_take_nothing_for_an_empty_variable(configure: Configure) -> None:
+    settings = configure(FIRST_ADMIN_EMAIL="", FIRST_ADMIN_PASSWORD="", MAX_PAGE_SIZE="")
+
+    assert settings.FIRST_ADMIN_EMAIL is None
+    assert settings.FIRST_ADMIN_PASSWORD is None
+    assert settings.MAX_PAGE_SIZE == 1000
+
+
+def test_settings_come_from_a_file_where_the_environment_is_silent(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("PROJECT_NAME=Filed\nMAX_PAGE_SIZE=7\nUNKNOWN=1\n")
+    monkeypatch.setenv("MAX_PAGE_SIZE", "9")
+
+    settings = Settings(_env_file=tmp_path / ".env")
+
+    assert settings.PROJECT_NAME == "Filed"
+    assert settings.MAX_PAGE_SIZE == 9
+
+
+def test_settings_know_an_unlimited_quota(configure: Configure) -> None:
+    settings = configure(DEFAULT_TOKEN_QUOTA="null")
+
+    assert settings.DEFAULT_TOKEN_QUOTA is None
+
+
+# --- What is refused outside `local`.
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", ""),
+        ("SECRET_KEY", "kR7-vQ2_mX9pL4tZ8wB1nC6yD3fG5h"),
+        ("SECRET_KEY", "a" * 64),
+        ("SECRET_KEY", "abababababababababababababababababab"),
+        ("SECRET_KEY", "changeme-changeme-changeme-changeme"),
+        ("SECRET_KEY", "CHANGE_THIS_KEY_TO_SOMETHING_ELSE_1234"),
+        ("SECRET_KEY", "your-key-goes-here-0123456789-abcdefgh"),
+        ("SECRET_KEY", "this-is-my-super-secret-key-1234567890"),
+        ("FIRST_ADMIN_PASSWORD", "change-this-password"),
+        ("ALLOWED_ORIGINS", '["*"]'),
+        ("ALLOWED_ORIGINS", "https://panel.example.com,*"),
+        ("ALLOWED_HOSTS", "*"),
+    ],
+)
+def test_settings_outside_local_refuse(
+    configure: Configure, environment: str, name: str, value: str
+) -> None:
+    found = causes(configure, **PRODUCTION | {"ENVIRONMENT": environment, name: value})
+
+    assert set(found) == {name}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "short"),
+        ("SECRET_KEY", "changeme-changeme-changeme-changeme"),
+        ("FIRST_ADMIN_PASSWORD", "change-this-password"),
+        ("ALLOWED_ORIGINS", '["*"]'),
+        ("ALLOWED_HOSTS", "*"),
+        ("WEB_CONCURRENCY", "1"),
+    ],
+)
+def test_settings_of_local_take_what_is_refused_elsewhere(
+    configure: Configure, name: str, value: str
+) -> None:
+    settings = configure(**{name: value})
+
+    assert settings.ENVIRONMENT == "local"
+
+
+def test_settings_outside_local_refuse_sqlite_for_several_workers(configure: Configure) -> None:
+    several = PRODUCTION | {"DATABASE_URL": "sqlite:////srv/backdesk.db", "WEB_CONCURRENCY": "2"}
+
+    found = causes(configure, **several)
+
+    assert set(found) == {"DATABASE_URL"}
+    assert "SQLite" in found["DATABASE_URL"]
+
+
+def test_settings_outside_local_take_sqlite_for_one_worker(configure: Configure) -> None:
+    settings = configure(**PRODUCTION | {"DATABASE_URL": "sqlite:////srv/backdesk.db"})
+
+    assert settings.is_sqlite
+
+
+def test_settings_of_several_workers_need_a_key_they_share(configure: Configure) -> None:
+    found = causes(configure, WEB_CONCURRENCY="2")
+
+    assert set(found) == {"SECRET_KEY"}
+
+
+def test_settings_name_every_cause_at_once(configure: Configure) -> None:
+    found = causes(
+        configure,
+        ENVIRONMENT="production",
+        SECRET_KEY="short",
+        DATABASE_URL="sqlite:///./x.db",
+        WEB_CONCURRENCY="3",
+        FIRST_ADMIN_PASSWORD="change-this-password",
+        ALLOWED_ORIGINS="*",
+        ALLOWED_HOSTS="*",
+        MAX_PAGE_SIZE="0",
+        ALGORITHM="none",
+    )
+
+    assert set(found) == {
+        "SECRET_KEY",
+        "DATABASE_URL",
+        "FIRST_ADMIN_PASSWORD",
+        "ALLOWED_ORIGINS",
+        "ALLOWED_HOSTS",
+        "MAX_PAGE_SIZE",
+        "ALGORITHM",
+    }
+
+
+def test_settings_are_strict_where_the_environment_is_misspelt(configure: Configure) -> None:
+    found = causes(configure, ENVIRONMENT="prod", SECRET_KEY="short")
+
+    assert set(found) == {"ENVIRONMENT", "SECRET_KEY"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ENVIRONMENT", "Production"),
+        ("ALGORITHM", "none"),
+        ("ALGORITHM", "RS256"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "0"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "forever"),
+        ("DB_POOL_SIZE", "0"),
+        ("DB_POOL_TIMEOUT_SECONDS", "-1"),
+        ("STATEMENT_TIMEOUT_SECONDS", "0"),
+        ("MAX_BODY_BYTES", "0"),
+        ("MAX_PAGE_SIZE", "-1"),
+        ("DEFAULT_TOKEN_QUOTA", "-1"),
+        ("DEFAULT_TOKEN_QUOTA", str(2**63)),
+        ("WEB_CONCURRENCY", "0"),
+        ("API_V1_STR", "api"),
+        ("API_V1_STR", "/"),
+        ("API_V1_STR", "/api/"),
+        ("PUBLIC_URL", "backdesk.example.com"),
+        ("PUBLIC_URL", "ftp://backdesk.example.com"),
+        ("LOG_LEVEL", "LOUD"),
+        ("DOCS_ENABLED", "perhaps"),
+    ],
+)
+def test_settings_refuse_nonsense_anywhere(configure: Configure, name: str, value: str) -> None:
+    found = causes(configure, **{name: value})
+
+    assert name in found
+
+
+# --- The database's URL.
+
+
+@pytest.mark.parametrize("scheme", ["postgresql://", "postgres://", "postgresql+psycopg2://"])
+def test_settings_mean_psycopg2_by_postgresql(configure: Configure, scheme: str) -> None:
+    settings = configure(DATABASE_URL=f"{scheme}ann:hush@db.example.com:5433/desk")
+
+    url = settings.database_url
+    assert url.drivername == "postgresql+psycopg2"
+    assert (url.username, url.password, url.host) == ("ann", "hush", "db.example.com")
+    assert (url.port, url.database) == (5433, "desk")
+
+
+def test_settings_keep_the_rest_of_the_url(configure: Configure) -> None:
+    settings = configure(
+        DATABASE_URL="postgres://ann:p%40ss%2F%3Aw%25rd@/desk?host=/var/run&sslmode=require"
+    )
+
+    url = settings.database_url
+    assert url.password == "p@ss/:w%rd"
+    assert dict(url.query) == {"host": "/var/run", "sslmode": "require"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+asyncpg://ann:hush@db/desk",
+        "postgres+asyncpg://ann:hush@db/desk",
+        "sqlite+aiosqlite:///./x.db",
+        "postgresql+psycopg_async://ann:hush@db/desk",
+    ],
+)
+def test_settings_refuse_async_drivers_with_a_hint(configure: Configure, url: str) -> None:
+    found = causes(configure, DATABASE_URL=url)
+
+    assert "synchronous" in found["DATABASE_URL"]
+    assert "postgresql://" in found["DATABASE_URL"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "://",
+        "mysql://ann:hush@db/desk",
+        "postgresql+psycopg://ann:hush@db/desk",
+        "http://db/desk",
+        "sqlite://",
+        "sqlite:///:memory:",
+    ],
+)
+def test_settings_refuse_other_databases(configure: Configure, url: str) -> None:
+    found = causes(configure, DATABASE_URL=url)
+
+    assert set(found) == {"DATABASE_URL"}
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///./data/x.db", TOP / "data/x.db"),
+        ("sqlite:///x.db", TOP / "x.db"),
+        ("sqlite:////srv/x.db", Path("/srv/x.db")),
+    ],
+)
+def test_settings_start_relative_files_at_the_top(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str, path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    settings = configure(DATABASE_URL=url)
+
+    assert Path(str(settings.database_url.database)) == path
+
+
+# --- Lists.
+
+
+@pytest.mark.parametrize("name", ["ALLOWED_ORIGINS", "BACKEND_CORS_ORIGINS"])
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ('["https://a.example", "https://b.example"]', ["https://a.example", "https://b.example"]),
+        ('["https://a.example"]', ["https://a.example"]),
+        ("https://a.example", ["https://a.example"]),
+        ("https://a.example,https://b.example", ["https://a.example", "https://b.example"]),
+        (" https://a.example , https://b.example ,", ["https://a.example", "https://b.example"]),
+        ("['https://a.example']", ["https://a.example"]),
+        ("[]", []),
+        ("", []),
+    ],
+)
+def test_settings_read_lists_as_json_and_with_commas(
+    configure: Configure, name: str, value: str, expected: list[str]
+) -> None:
+    settings = configure(**{name: value})
+
+    assert expected == settings.ALLOWED_ORIGINS
+
+
+def test_settings_read_hosts_as_they_read_origins(configure: Configure) -> None:
+    settings = configure(ALLOWED_HOSTS="a.example, b.example")
+
+    assert settings.ALLOWED_HOSTS == ["a.example", "b.example"]
+
+
+# --- Secrets.
+
+HIDDEN: dict[str, Any] = {
+    "SECRET_KEY": "never-to-be-shown-1",
+    "DATABASE_URL": "postgresql://ann:never-to-be-shown-2@db/desk",
+    "FIRST_ADMIN_PASSWORD": "never-to-be-shown-3",
+}
+
+
+def test_settings_show_no_secrets(configure: Configure) -> None:
+    settings = configure(**HIDDEN)
+
+    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert "never-to-be-shown" not in shown
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        HIDDEN | {"ENVIRONMENT": "production"},
+        HIDDEN | {"MAX_PAGE_SIZE": "0"},
+        HIDDEN | {"DATABASE_URL": "mysql://ann:never-to-be-shown@db/desk"},
+        HIDDEN | {"DATABASE_URL": "postgresql+asyncpg://ann:never-to-be-shown@db/desk"},
+        HIDDEN | {"DATABASE_URL": "never-to-be-shown"},
+        HIDDEN | {"DATABASE_URL": "postgresql://ann:never-to-be-shown@db:port/desk"},
+        HIDDEN | {"ENVIRONMENT": "never-to-be-shown"},
+    ],
+)
+def test_settings_show_no_secrets_in_a_refusal(
+    configure: Configure, values: dict[str, str]
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        configure(**values)
+
+    assert "never-to-be-shown" not in f"{caught.value} {caught.value!r}"
+    assert caught.value.__cause__ is None
