@@ -1,5 +1,7 @@
 """How Alembic reaches the database: by the application's own settings and models."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from alembic import context
@@ -35,13 +37,39 @@ def run(connection: Connection) -> None:
             # nothing left to do. The lock ends with the transaction.
             connection.execute(text("SET LOCAL lock_timeout = 0"))
             connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
         context.run_migrations()
+        if connection.dialect.name == "sqlite":
+            refuse_dangling_rows(connection)
+
+
+def refuse_dangling_rows(connection: Connection) -> None:
+    dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if dangling is not None:
+        raise SystemExit(f"The migration leaves rows of {dangling[0]} that refer to nothing.")
+
+
+@contextmanager
+def sqlite_may_rebuild_tables(connection: Connection) -> Iterator[None]:
+    """SQLite changes a table by copying it; while the old one goes, references lead nowhere.
+
+    The pragma does nothing inside a transaction, so it goes to the driver before one begins.
+    """
+    driver = connection.connection.dbapi_connection
+    if connection.dialect.name != "sqlite" or driver is None:
+        yield
+        return
+    driver.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys = ON")
 
 
 if context.is_offline_mode():
     raise SystemExit("Offline mode is not supported: migrations read the database they change.")
 
-with get_engine().connect() as connection:
+with get_engine().connect() as connection, sqlite_may_rebuild_tables(connection):
     run(connection)
     connection.commit()

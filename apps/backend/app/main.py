@@ -16,6 +16,7 @@ from app.api.error_handlers import add_error_handlers
 from app.api.openapi import document, operation_id
 from app.core.config import Settings, get_settings
 from app.core.logging import configure_logging
+from app.core.security import HASHES_AT_ONCE
 from app.db.session import dispose
 from app.middleware.head import HeadMiddleware
 from app.middleware.problem import ProblemMiddleware
@@ -45,7 +46,7 @@ class Backdesk(FastAPI):
         settings = get_settings()
         app = super().build_middleware_stack()
         if hosts := _accepted_hosts(settings):
-            app = HostMiddleware(app, allowed_hosts=hosts, www_redirect=False)
+            app = HostMiddleware(app, allowed_hosts=hosts)
         app = ProblemMiddleware(app)
         if settings.ALLOWED_ORIGINS:
             app = CORSMiddleware(
@@ -58,7 +59,8 @@ class Backdesk(FastAPI):
             )
             app = ProblemMiddleware(app)  # For the preflight that it refuses.
         app = HeadMiddleware(app)
-        app = SecurityHeadersMiddleware(app, docs_path="/docs")
+        is_https = settings.PUBLIC_URL.startswith("https:")
+        app = SecurityHeadersMiddleware(app, docs_path="/docs", is_https=is_https)
         return RequestContextMiddleware(app)
 
     def openapi(self) -> dict[str, Any]:
@@ -85,6 +87,7 @@ def create_app() -> Backdesk:
     )
     app.state.api_prefix = settings.API_V1_STR
     app.state.threads = ThreadPoolExecutor(settings.DB_POOL_SIZE, thread_name_prefix="request")
+    app.state.hashing_threads = ThreadPoolExecutor(HASHES_AT_ONCE, thread_name_prefix="hashing")
     add_error_handlers(app)
     add_routes(app)
     return app

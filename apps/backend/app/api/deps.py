@@ -15,12 +15,12 @@ from app.crud import auth as crud_auth
 from app.crud import user as crud_user
 from app.db.session import read_only, unit_of_work
 from app.schemas.auth import LoginForm
-from app.schemas.base import MAX_SAFE_INTEGER
+from app.schemas.base import DIGITS, RecordId
 from app.schemas.user import UserUpdate
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
-Id = Annotated[int, Path(ge=1, le=MAX_SAFE_INTEGER)]
+Id = Annotated[RecordId, DIGITS, Path()]
 
 _bearer = OAuth2PasswordBearer(
     tokenUrl="auth/login", auto_error=False, description="Sign in by e-mail or user name."
@@ -108,8 +108,12 @@ async def anyone() -> None:
     """Declares a route public."""
 
 
+async def whoever_is_signed_in(_user: CurrentUser) -> None:
+    """Declares that a route asks for no permission beyond a login."""
+
+
 public: Final = Depends(anyone)
-signed_in: Final = Depends(get_current_user)
+signed_in: Final = Depends(whoever_is_signed_in)
 
 
 def authenticate(form: Annotated[LoginForm, Form()]) -> int:
@@ -119,13 +123,27 @@ def authenticate(form: Annotated[LoginForm, Form()]) -> int:
     return crud_auth.check_credentials(credentials, password=form.password)
 
 
+authenticate.hashes = True  # type: ignore[attr-defined]  # Read by the route class.
+
 AuthenticatedId = Annotated[int, Depends(authenticate)]
 
 
-def do_password_work(user_in: UserUpdate, user: CurrentUser) -> crud_user.PasswordWork:
-    """Hash and compare ahead of the transaction that updates a user."""
+def _hash_passwords(user_id: int, user_in: UserUpdate, actor: Principal) -> crud_user.Passwords:
+    """Hash and compare ahead of the transaction: nothing is locked or held meanwhile."""
+    if user_in.password is None and user_in.current_password is None:
+        return crud_user.NO_PASSWORDS
     with read_only() as db:
-        return crud_user.do_password_work(db, user_in=user_in, actor=user)
+        stored = crud_user.check_passwords(db, user_id=user_id, user_in=user_in, actor=actor)
+    return crud_user.hash_passwords(user_in, stored=stored)
 
 
-DonePasswordWork = Annotated[crud_user.PasswordWork, Depends(do_password_work)]
+def hash_passwords(user_id: Id, user_in: UserUpdate, actor: CurrentUser) -> crud_user.Passwords:
+    return _hash_passwords(user_id, user_in, actor)
+
+
+def hash_my_passwords(user_in: UserUpdate, actor: CurrentUser) -> crud_user.Passwords:
+    return _hash_passwords(actor.id, user_in, actor)
+
+
+HashedPasswords = Annotated[crud_user.Passwords, Depends(hash_passwords)]
+MyHashedPasswords = Annotated[crud_user.Passwords, Depends(hash_my_passwords)]

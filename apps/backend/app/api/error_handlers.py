@@ -1,5 +1,6 @@
 """The one table from families of refusals to statuses, and the translation of everybody else's."""
 
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
-from app.api.json_body import UnsupportedMediaTypeError
+from app.api.media_type import UnsupportedMediaTypeError
 from app.core import errors
 from app.db.integrity import LockedError, domain_error
 from app.middleware.problem import problem_response
@@ -36,6 +37,8 @@ INVALID_REQUEST: Final = ("INVALID_REQUEST", "Some fields are not valid.")
 TEXTS: Final[Mapping[str, str]] = {
     "extra_forbidden": "There is no such field.",
     "missing": "This field is required.",
+    "model_attributes_type": "It must be a JSON object.",
+    "string_unicode": "Text must not hold NUL or broken characters.",
 }
 
 log = structlog.get_logger("backdesk.error")
@@ -81,6 +84,9 @@ async def _malformed(request: Request, error: Exception) -> Response:
             fields[_field_path(one["loc"])] = text
         else:
             detail = f"The {one['loc'][0]} as a whole is not valid: {text}"
+    if len(fields) == 1:
+        ((field, text),) = fields.items()
+        detail = f"{field}: {text}"  # What panels show; more than one stands beside its field.
     return problem_response(request.scope, 422, code=code, detail=detail, fields=fields)
 
 
@@ -109,9 +115,21 @@ async def _database_fault(request: Request, error: Exception) -> Response:
     assert isinstance(error, DBAPIError | PoolTimeoutError)  # noqa: S101  Registered for it.
     refusal = domain_error(error)
     if refusal is None:
-        raise error
+        log.error("database error", **_without_values(error))
+        return problem_response(request.scope, 500)
     log.warning("database fault", error=refusal.code, cause=type(error).__name__)
     return await _refusal(request, refusal)
+
+
+def _without_values(error: DBAPIError | PoolTimeoutError) -> dict[str, Any]:
+    """Describe an error for the log. Its own text is left out: PostgreSQL puts rows into it."""
+    original = getattr(error, "orig", None)
+    return {
+        "type": type(original or error).__name__,
+        "sqlstate": getattr(original, "pgcode", None),
+        "constraint": getattr(getattr(original, "diag", None), "constraint_name", None),
+        "traceback": "".join(traceback.format_tb(error.__traceback__)),
+    }
 
 
 async def _changed_meanwhile(request: Request, _error: Exception) -> Response:

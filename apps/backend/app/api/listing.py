@@ -22,13 +22,13 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from app.api.dialects import ParameterError, Parameters, translate
 from app.core.config import get_settings
-from app.schemas.base import MAX_SAFE_INTEGER, Moment, Schema, refuse_unstorable_text
+from app.schemas.base import DIGITS, MAX_SAFE_INTEGER, Moment, Schema, refuse_unstorable_text
 from app.schemas.listing import Filter, ListQuery, Operator, SortKey
 
 DEFAULT_LIMIT: Final = 100
 
 _Text = Annotated[str, Field(max_length=1000), AfterValidator(refuse_unstorable_text)]
-_Whole = Annotated[int, Field(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)]
+_Whole = Annotated[int, Field(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER), DIGITS]
 
 
 def _read_day(value: Any) -> Any:
@@ -59,8 +59,8 @@ class _Paging(BaseModel):
 
     q: list[Annotated[_Text, Field(max_length=200)]] = []
     sort: list[_Text] = []
-    skip: list[Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER)]] = [0]
-    limit: list[Annotated[int, Field(ge=1)]] = [DEFAULT_LIMIT]
+    skip: list[Annotated[_Whole, Field(ge=0)]] = [0]
+    limit: list[Annotated[_Whole, Field(ge=1)]] = [DEFAULT_LIMIT]
     after: list[Annotated[str, Field(max_length=2000)]] = []
 
 

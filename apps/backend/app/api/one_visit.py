@@ -30,7 +30,7 @@ from fastapi.dependencies.utils import _get_flat_fields_from_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, _effective_route_context_var
 
-from app.api.json_body import refuse_other_media_type
+from app.api.media_type import refuse_other_media_type
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -58,17 +58,18 @@ def _one_visit_handler(route: Any, stock: Handler, inline: Handler) -> Handler:
     has_body = route.body_field is not None
     is_form = has_body and isinstance(route.body_field.field_info, params.Form)
     known_names = _query_names(route.dependant)
+    route_threads = "hashing_threads" if _hashes(route.dependant) else "threads"
 
     async def handle(request: Request) -> Response:
         if known_names is not None:
             _refuse_unknown_parameters(request, known_names)
-        if has_body and not is_form:
-            await refuse_other_media_type(request)
+        if has_body:
+            await refuse_other_media_type(request, is_form=is_form)
         if overrides and overrides.dependency_overrides:
             return await stock(request)
         if is_form:
             await request.form()
-        threads: ThreadPoolExecutor = request.app.state.threads
+        threads: ThreadPoolExecutor = getattr(request.app.state, route_threads)
         run = copy_context().run
         return await asyncio.get_running_loop().run_in_executor(
             threads, run, _visit, inline, request
@@ -126,6 +127,11 @@ def _entering(call: Callable[..., Iterator[Any]]) -> Callable[..., Any]:
         return _teardown.get().enter_context(manager(**values))
 
     return inline
+
+
+def _hashes(dependant: Dependant) -> bool:
+    """Routes that anyone may have hash a password keep to threads of their own."""
+    return any(getattr(child.call, "hashes", False) for child in dependant.dependencies)
 
 
 def _query_names(dependant: Dependant) -> frozenset[str] | None:

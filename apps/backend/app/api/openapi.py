@@ -48,6 +48,8 @@ def document(app: FastAPI) -> dict[str, Any]:
             for operation in path.values():
                 _complete(operation)
         _drop_validation_schemas(schema)
+        for scheme in schema["components"]["securitySchemes"].values():
+            scheme["flows"]["password"]["tokenUrl"] = f"{get_settings().API_V1_STR}/auth/login"
         app.openapi_schema = _with_whole_bounds(schema)
     return app.openapi_schema
 
@@ -55,12 +57,12 @@ def document(app: FastAPI) -> dict[str, Any]:
 def _complete(operation: dict[str, Any]) -> None:
     """Add the refusals that need no naming on the route, and the media type of all of them."""
     answers = operation["responses"]
-    statuses = {500}
+    statuses = {500, 503}
     is_public = "security" not in operation
     if "requestBody" in operation:
         statuses |= {400, 413, 415, 422}
     if not is_public:
-        statuses |= {401, 403, 503}
+        statuses |= {401, 403}
     if operation.get("parameters"):
         statuses.add(422)
     for status in statuses:

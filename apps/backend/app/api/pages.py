@@ -10,6 +10,9 @@ from app.api.dialects import PAGING
 from app.crud.listing import Page, Record
 from app.schemas.listing import ListQuery
 
+# Up to four links repeat the query; proxies refuse headers of more than a few kilobytes.
+LONGEST_REPEATED_QUERY: Final = 500
+
 PAGE_HEADERS: Final = {
     "X-Total-Count": "How many records there are in all pages; absent with `after`.",
     "Content-Range": "Which of them these are, such as `users 0-24/319`; absent with `after`.",
@@ -32,7 +35,7 @@ def answer_page(
         response.headers["X-Total-Count"] = str(page.total)
         response.headers["Content-Range"] = f"{unit} {place}/{page.total}"
         links = _offset_links(query, page.total)
-    if links:
+    if links and len(request.url.query) <= LONGEST_REPEATED_QUERY:
         response.headers["Link"] = ", ".join(
             f'<{_page_url(request, place)}>; rel="{name}"' for name, place in links.items()
         )

@@ -13,7 +13,7 @@ MEANINGS: Final = {
     404: "Not there, or not yours to see.",
     409: "This conflicts with what is stored.",
     413: "The body is too large.",
-    415: "The body is not JSON.",
+    415: "The body is of another media type.",
     422: "Some fields or parameters are not valid.",
     500: "A fault of the server; the request id names it.",
     503: "Overloaded, or the database is gone; `Retry-After` tells when to try again.",

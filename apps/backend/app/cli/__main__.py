@@ -4,12 +4,13 @@ import sys
 
 import typer
 from pydantic import ValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.cli import accounts, database, inspection, server
 from app.cli.console import fail, settings_faults
 from app.core.config import Settings
 from app.core.errors import DomainError
+from app.db.integrity import is_missing_table
 
 cli = typer.Typer(
     name="backdesk",
@@ -30,7 +31,11 @@ def main() -> None:
             raise
         faults = "\n".join(f"  {fault}" for fault in settings_faults(error))
         fail(f"these settings must be changed first:\n{faults}", code=2)
-    except OperationalError as error:
+    except DBAPIError as error:
+        if is_missing_table(error):
+            fail("the database has no tables yet: run migrate.")
+        if not isinstance(error, OperationalError):
+            raise
         fail(f"The database does not answer: {str(error.orig).splitlines()[0]}")
     except DomainError as error:
         fail(error.detail)

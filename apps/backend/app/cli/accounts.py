@@ -10,7 +10,7 @@ from app.core.errors import DomainError
 from app.core.permissions import Role
 from app.crud import user as crud_user
 from app.db.session import read_only, unit_of_work
-from app.schemas.user import UserCreate
+from app.schemas.user import UserCreate, UserUpdate
 
 GENERATED_EMAIL = "admin@example.com"
 
@@ -63,14 +63,17 @@ def reset_password(email: Annotated[str, typer.Argument(help="Whose password to 
     """Set a user's password: asked at a terminal, else made up and shown once."""
     password = _ask_password(may_be_empty=True) if is_terminal() else ""
     chosen = password or secrets.token_urlsafe(12)
-    with unit_of_work() as db:
-        user = crud_user.get_user_by_email(db, email=email)
-        if user is None:
-            fail(f"there is no user with the e-mail {email}.")
-        try:
+    try:
+        UserUpdate(password=chosen)
+        with unit_of_work() as db:
+            user = crud_user.get_user_by_email(db, email=email)
+            if user is None:
+                fail(f"there is no user with the e-mail {email}.")
             crud_user.set_password(db, user=user, password=chosen)
-        except DomainError as error:
-            fail(error.detail)
+    except ValidationError as error:
+        fail("; ".join(settings_faults(error)))
+    except DomainError as error:
+        fail(error.detail)
     _show(email, None if password else chosen, "The password is set.")
 
 

@@ -52,7 +52,7 @@ def _check_database() -> str | None:
 
 
 def _check_schema() -> str | None:
-    return None if migrations.is_at_head() else "is not at this release's version: run migrate"
+    return None if migrations.is_usable() else "is not at this release's version: run migrate"
 
 
 def routes() -> None:

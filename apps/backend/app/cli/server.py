@@ -11,7 +11,7 @@ from app.cli.database import seed_demo
 from app.core.config import get_settings
 from app.db.migrations import migrate
 
-# Longer than any statement may take, so that an accepted request is finished.
+# So that an accepted request is finished: longer than a statement may take by default.
 GRACE_SECONDS = 30
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]

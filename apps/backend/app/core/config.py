@@ -1,13 +1,15 @@
 """Settings, from the environment or from `.env` at the top of the repository.
 
-Every field carries its unit in its name. Refusals are field validators, so that a start
-with several mistakes names all of them at once.
+Refusals are field validators, so that a start with several mistakes names all of them at once.
+The order of the fields counts: a check sees only the fields above its own.
 """
 
+import re
 import secrets
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -58,7 +60,12 @@ class Settings(BaseSettings):
         description="SQLite or PostgreSQL. A relative file starts at the top of the repository.",
     )
     DB_POOL_SIZE: int = Field(
-        6, ge=1, le=64, description="Connections, and as many worker threads, per process."
+        6,
+        ge=1,
+        le=64,
+        description=(
+            "Worker threads per process, each with a connection. Logins have a few of their own."
+        ),
     )
     DB_POOL_TIMEOUT_SECONDS: float = Field(
         5, gt=0, description="How long to wait for a free connection."
@@ -131,7 +138,7 @@ class Settings(BaseSettings):
     def normalise_database_url(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
         try:
             url = make_url(value.get_secret_value())
-        except ArgumentError:
+        except (ArgumentError, ValueError):
             raise ValueError(
                 "is no database URL such as postgresql://user:password@host/name"
             ) from None
@@ -172,6 +179,32 @@ class Settings(BaseSettings):
     def refuse_wildcard(cls, value: list[str], info: ValidationInfo) -> list[str]:
         if "*" in value and info.data.get("ENVIRONMENT") != "local":
             raise ValueError("must not hold * outside `local`")
+        return value
+
+    @field_validator("ALLOWED_ORIGINS")
+    @classmethod
+    def refuse_no_origin(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            if origin != "*" and not re.fullmatch(r"https?://[^/*\s]+", origin):
+                raise ValueError("must be origins such as https://panel.example.com, with no path")
+        return value
+
+    @field_validator("ALLOWED_HOSTS")
+    @classmethod
+    def refuse_unknown_host(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        is_default = urlsplit(info.data.get("PUBLIC_URL", "")).hostname in {
+            "127.0.0.1",
+            "localhost",
+        }
+        if info.data.get("ENVIRONMENT") != "local" and not value and is_default:
+            raise ValueError("is empty, and PUBLIC_URL does not say where people reach this")
+        return value
+
+    @field_validator("API_V1_STR")
+    @classmethod
+    def refuse_taken_path(cls, value: str) -> str:
+        if value in {"/health", "/docs"}:
+            raise ValueError("is taken by another part of the application")
         return value
 
     @field_validator("FIRST_ADMIN_PASSWORD")

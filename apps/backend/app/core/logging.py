@@ -20,7 +20,9 @@ _SHARED: list[Processor] = [
 def configure_logging() -> None:
     """Send every logger, the libraries' too, through one formatter on standard error."""
     if sys.stderr.isatty():
-        final: list[Processor] = [structlog.dev.ConsoleRenderer()]
+        # Plain tracebacks: the pretty ones print local variables, and passwords are among them.
+        plain = structlog.dev.plain_traceback
+        final: list[Processor] = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     else:
         final = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     handler = logging.StreamHandler()

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import os
 import secrets
 import threading
 import warnings
@@ -42,7 +43,8 @@ _passwords = CryptContext(
     argon2__parallelism=1,
 )
 # Each hash takes 19 MiB and a core: more at once would only be slower.
-_hashing = threading.BoundedSemaphore(4)
+HASHES_AT_ONCE: Final = min(4, os.cpu_count() or 1)
+_hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
 _COMMON_PASSWORDS: Final = frozenset(FREQUENCY_LISTS["passwords"])
 
 

@@ -9,7 +9,7 @@ from app.core.permissions import Permission, Principal, Scope
 from app.crud import user as crud_user
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
 from app.models.item import Item
-from app.models.user import USERS_EVEN_DELETED, User
+from app.models.user import User, ids_of_department
 from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
 from app.schemas.listing import ListQuery
 
@@ -42,9 +42,7 @@ def visible_to(actor: Principal) -> ColumnElement[bool]:
         case Scope.ALL:
             return true()
         case Scope.DEPARTMENT:
-            colleagues = select(USERS_EVEN_DELETED.id).where(
-                USERS_EVEN_DELETED.department == actor.department
-            )
+            colleagues = ids_of_department(actor.department)
             return or_(Item.owner_id.in_(colleagues), Item.owner_id == actor.id)
         case Scope.OWN:
             return Item.owner_id == actor.id
@@ -57,7 +55,9 @@ def get_item_record(db: Session, *, item_id: int, actor: Principal) -> Record | 
 
 def get_item_for_update(db: Session, *, item_id: int, actor: Principal) -> Item | None:
     """Lock the row, so that what is compared is what is changed."""
-    return db.scalar(select(Item).where(Item.id == item_id, visible_to(actor)).with_for_update())
+    return db.scalar(
+        select(Item).where(Item.id == item_id, visible_to(actor)).with_for_update(key_share=True)
+    )
 
 
 def get_items(
@@ -75,7 +75,7 @@ def create_item(db: Session, *, item_in: ItemCreate, actor: Principal) -> Item:
     if item_in.owner_id is None:
         values["owner_id"] = actor.id
     elif item_in.owner_id != actor.id:
-        _refuse_owner(db, owner_id=item_in.owner_id, actor=actor)
+        _lock_owner(db, owner_id=item_in.owner_id, actor=actor)
     item = Item(**values)
     db.add(item)
     db.flush()
@@ -87,7 +87,7 @@ def update_item(db: Session, *, item: Item, item_in: ItemUpdate, actor: Principa
     changes = item_in.changes()
     owner_id = changes.get("owner_id", item.owner_id)
     if owner_id != item.owner_id:
-        _refuse_owner(db, owner_id=owner_id, actor=actor)
+        _lock_owner(db, owner_id=owner_id, actor=actor)
     for name, value in changes.items():
         setattr(item, name, value)
     db.flush()
@@ -100,7 +100,7 @@ def delete_item(db: Session, *, item: Item) -> None:
     db.flush()
 
 
-def _refuse_owner(db: Session, *, owner_id: int, actor: Principal) -> None:
+def _lock_owner(db: Session, *, owner_id: int, actor: Principal) -> None:
     """Items go only to users whom the actor sees, by who may write others' items.
 
     The owner's row stays locked to the end, so that nobody deletes it meanwhile.
@@ -108,5 +108,5 @@ def _refuse_owner(db: Session, *, owner_id: int, actor: Principal) -> None:
     if not actor.may(Permission.ITEMS_WRITE_OTHERS):
         raise OwnerNotPermittedError
     seen = select(User.id).where(User.id == owner_id, crud_user.visible_to(actor))
-    if db.scalar(seen.with_for_update(read=True, key_share=True)) is None:
+    if db.scalar(seen.with_for_update(read=True)) is None:
         raise OwnerNotFoundError

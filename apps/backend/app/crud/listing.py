@@ -148,7 +148,8 @@ def _condition(listing: Listing, wanted: Filter) -> ColumnElement[bool]:
             among = and_(among, column.is_not(None))  # So that "not x" keeps the empty ones.
         return among if wanted.operator == "eq" else ~among
     compare = _COMPARISONS[wanted.operator]
-    return or_(*(compare(column, value) for value in values if value is not None))
+    matches = (compare(column, value) for value in values if value is not None)
+    return or_(false(), *matches)
 
 
 def _sort_keys(query: ListQuery) -> tuple[SortKey, ...]:

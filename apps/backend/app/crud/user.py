@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, or_, select, true
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -20,6 +20,7 @@ from app.crud.user_policy import (
     refuse_unwritable,
 )
 from app.db.integrity import constraint_error
+from app.db.locks import take_turns
 from app.models.user import EMAIL_UNIQUE, USERNAME_UNIQUE, User
 from app.schemas.listing import ListQuery
 from app.schemas.user import UserCreate, UserPublic, UserUpdate
@@ -60,15 +61,20 @@ class LastAdminError(ConflictError):
     text = "This is the last active admin. Make another one first."
 
 
+# Taken by whoever is about to make one admin fewer. Any number of our own.
+ADMINS_LOCK: Final = 0x61646D6E
 _TAKEN: Final = {EMAIL_UNIQUE: EmailTakenError, USERNAME_UNIQUE: UsernameTakenError}
 
 
 @dataclass(frozen=True, slots=True)
-class PasswordWork:
+class Passwords:
     """The slow part of an update, done before a row is locked."""
 
     new_hash: str | None
     is_current_right: bool
+
+
+NO_PASSWORDS: Final = Passwords(new_hash=None, is_current_right=False)
 
 
 def visible_to(actor: Principal) -> ColumnElement[bool]:
@@ -81,9 +87,13 @@ def visible_to(actor: Principal) -> ColumnElement[bool]:
             return User.id == actor.id
 
 
+# Built once: it runs for every request.
+_ACTIVE_USER: Final = USERS.select.where(User.id == bindparam("user_id"), User.is_active)
+
+
 def get_principal(db: Session, *, user_id: int) -> Principal | None:
     """Return the active user whom an access token names."""
-    row = db.execute(USERS.select.where(User.id == user_id, User.is_active)).mappings().first()
+    row = db.execute(_ACTIVE_USER, {"user_id": user_id}).mappings().first()
     if row is None:
         return None
     return Principal(
@@ -102,7 +112,9 @@ def get_user_record(db: Session, *, user_id: int, actor: Principal) -> Record | 
 
 def get_user_for_update(db: Session, *, user_id: int, actor: Principal) -> User | None:
     """Lock the row, so that what is compared is what is changed."""
-    return db.scalar(select(User).where(User.id == user_id, visible_to(actor)).with_for_update())
+    return db.scalar(
+        select(User).where(User.id == user_id, visible_to(actor)).with_for_update(key_share=True)
+    )
 
 
 def get_user_by_email(db: Session, *, email: str) -> User | None:
@@ -125,11 +137,12 @@ def create_user(db: Session, *, user_in: UserCreate, actor: Principal | None = N
     """
     values = user_in.model_dump(exclude={"password"})
     if "token_quota" not in user_in.model_fields_set:
-        values["token_quota"] = get_settings().DEFAULT_TOKEN_QUOTA
+        del values["token_quota"]
     if actor is not None:
         if actor.scope is Scope.DEPARTMENT and "department" not in user_in.model_fields_set:
             values["department"] = actor.department
         refuse_forbidden_creation(values, actor)
+    values.setdefault("token_quota", get_settings().DEFAULT_TOKEN_QUOTA)
     if user_in.password is not None:
         refuse_easy_password(user_in.password, email=user_in.email, username=user_in.username)
         values["hashed_password"] = hash_password(user_in.password)  # Before the first statement.
@@ -138,28 +151,40 @@ def create_user(db: Session, *, user_in: UserCreate, actor: Principal | None = N
     return _insert(db, values)
 
 
-def do_password_work(db: Session, *, user_in: UserUpdate, actor: Principal) -> PasswordWork:
-    """Hash the new password and check the current one, as far as they were sent."""
-    new_hash = hash_password(user_in.password) if user_in.password is not None else None
-    if user_in.current_password is None:
-        return PasswordWork(new_hash, is_current_right=False)
-    stored = db.scalar(select(User.hashed_password).where(User.id == actor.id))
-    return PasswordWork(new_hash, verify_password(user_in.current_password, stored))
+def check_passwords(
+    db: Session, *, user_id: int, user_in: UserUpdate, actor: Principal
+) -> str | None:
+    """Refuse before hashing what would be refused after it, and return the stored hash.
+
+    Raises UserNotFoundError, FieldsNotPermittedError, PermissionDeniedError,
+    PasswordTooEasyError.
+    """
+    user = db.scalar(select(User).where(User.id == user_id, visible_to(actor)))
+    if user is None:
+        raise UserNotFoundError
+    refuse_forbidden_changes(user, _changes(user, user_in), actor)
+    if user_in.password is not None:
+        refuse_easy_password(user_in.password, email=user.email, username=user.username)
+    return user.hashed_password
+
+
+def hash_passwords(user_in: UserUpdate, *, stored: str | None) -> Passwords:
+    new, current = user_in.password, user_in.current_password
+    return Passwords(
+        new_hash=None if new is None else hash_password(new),
+        is_current_right=current is not None and verify_password(current, stored),
+    )
 
 
 def update_user(
-    db: Session, *, user: User, user_in: UserUpdate, actor: Principal, passwords: PasswordWork
+    db: Session, *, user: User, user_in: UserUpdate, actor: Principal, passwords: Passwords
 ) -> User:
     """Change the given fields; one sent with its present value is never a refusal.
 
     Raises FieldsNotPermittedError, PermissionDeniedError, CurrentPasswordWrongError,
     PasswordTooEasyError, LastAdminError, EmailTakenError, UsernameTakenError.
     """
-    changes = {
-        name: value
-        for name, value in user_in.changes().items()
-        if name == "password" or getattr(user, name) != value
-    }
+    changes = _changes(user, user_in)
     refuse_forbidden_changes(user, changes, actor)
     if "email" in changes and user.id == actor.id:
         if not passwords.is_current_right:
@@ -176,6 +201,15 @@ def update_user(
     with constraint_error(_TAKEN):
         db.flush()
     return user
+
+
+def _changes(user: User, user_in: UserUpdate) -> dict[str, Any]:
+    """Leave out what is sent with its present value: panels send the whole record back."""
+    return {
+        name: value
+        for name, value in user_in.changes().items()
+        if name == "password" or getattr(user, name) != value
+    }
 
 
 def delete_user(db: Session, *, user: User, actor: Principal) -> None:
@@ -232,7 +266,7 @@ def _is_active_admin() -> ColumnElement[bool]:
 
 
 def _refuse_losing_last_admin(db: Session, user: User, changes: dict[str, Any]) -> None:
-    """Lock all admins in one order, so that two who demote each other take turns.
+    """Two who demote each other take turns, and the second sees what the first has done.
 
     Raises LastAdminError.
     """
@@ -240,6 +274,7 @@ def _refuse_losing_last_admin(db: Session, user: User, changes: dict[str, Any]) 
     stays_admin = changes.get("role", user.role) == Role.ADMIN and changes.get("is_active", True)
     if not is_admin or stays_admin:
         return
-    statement = select(User.id).where(_is_active_admin()).order_by(User.id).with_for_update()
-    if set(db.scalars(statement)) <= {user.id}:
+    take_turns(db, lock=ADMINS_LOCK)
+    others = select(User.id).where(_is_active_admin(), User.id != user.id).limit(1)
+    if db.scalar(others) is None:
         raise LastAdminError

@@ -55,21 +55,34 @@ def refuse_forbidden_creation(values: Mapping[str, Any], actor: Principal) -> No
         refused.add("role")
     if values["department"] != actor.department:
         refused.add("department")
+    if _exceeds(values.get("token_quota", 0), actor):
+        refused.add("token_quota")
     if refused:
         raise FieldsNotPermittedError(refused)
 
 
-def refuse_forbidden_changes(user: User, changes: Iterable[str], actor: Principal) -> None:
+def refuse_forbidden_changes(user: User, changes: Mapping[str, Any], actor: Principal) -> None:
     """Raises FieldsNotPermittedError, PermissionDeniedError."""
     if user.id == actor.id:
         refused = PRIVILEGED.intersection(changes)
     else:
         refuse_unwritable(user, actor)
-        refused = (
-            frozenset() if actor.scope is Scope.ALL else BEYOND_DEPARTMENT.intersection(changes)
-        )
+        refused = frozenset() if actor.scope is Scope.ALL else _beyond_department(changes, actor)
     if refused:
         raise FieldsNotPermittedError(refused)
+
+
+def _beyond_department(changes: Mapping[str, Any], actor: Principal) -> frozenset[str]:
+    refused = BEYOND_DEPARTMENT.intersection(changes)
+    if "token_quota" in changes and _exceeds(changes["token_quota"], actor):
+        refused |= {"token_quota"}
+    return refused
+
+
+def _exceeds(quota: int | None, actor: Principal) -> bool:
+    """Nobody grants more than they hold; None is unlimited."""
+    held: int | None = actor.profile["token_quota"]
+    return held is not None and (quota is None or quota > held)
 
 
 def refuse_unwritable(user: User, actor: Principal) -> None:

@@ -41,10 +41,9 @@ _BY_SQLSTATE: Final[Mapping[str, type[DomainError]]] = {
     "55P03": LockedError,  # lock_not_available
     "40001": LockedError,  # serialization_failure
     "40P01": LockedError,  # deadlock_detected
-    "53300": DatabaseUnavailableError,  # too_many_connections
-    "57P01": DatabaseUnavailableError,  # admin_shutdown
-    "57P03": DatabaseUnavailableError,  # cannot_connect_now
 }
+# Connections lost, resources gone, shutting down, or a stand-by that only reads after a fail-over.
+_UNREACHABLE: Final = ("08", "53", "57P", "25006")
 
 
 @contextmanager
@@ -75,11 +74,19 @@ def domain_error(error: DBAPIError | PoolTimeoutError) -> DomainError | None:
     sqlstate: str | None = getattr(error.orig, "pgcode", None)
     if sqlstate is not None and sqlstate in _BY_SQLSTATE:
         return _BY_SQLSTATE[sqlstate]()
+    if sqlstate is not None and sqlstate.startswith(_UNREACHABLE):
+        return DatabaseUnavailableError()
     if sqlstate is None and _is_lost_connection(error):
         return DatabaseUnavailableError()
     if sqlstate is not None and sqlstate.startswith("22"):  # data_exception
         return InvalidValueError()
     return None
+
+
+def is_missing_table(error: DBAPIError) -> bool:
+    undefined_table = "42P01"
+    is_undefined = getattr(error.orig, "pgcode", None) == undefined_table
+    return is_undefined or str(error.orig).startswith("no such table")
 
 
 def _is_lost_connection(error: DBAPIError) -> bool:

@@ -57,6 +57,17 @@ def current_revision() -> str | None:
         raise DatabaseUnavailableError from error
 
 
-def is_at_head() -> bool:
-    """Raises DatabaseUnavailableError."""
-    return current_revision() == head_revision()
+@lru_cache
+def known_revisions() -> frozenset[str]:
+    scripts = ScriptDirectory.from_config(alembic_config())
+    return frozenset(script.revision for script in scripts.walk_revisions())
+
+
+def is_usable() -> bool:
+    """Tell whether the schema is at this release's version, or at a newer release's.
+
+    During a rolling deploy the new release migrates while the old one still serves.
+    Raises DatabaseUnavailableError.
+    """
+    current = current_revision()
+    return current == head_revision() or (current is not None and current not in known_revisions())

@@ -5,32 +5,63 @@ Nothing connects before the first statement: importing the application needs no 
 
 import math
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from app.core.config import Settings, get_settings
+from app.core.security import HASHES_AT_ONCE
 
 IDLE_SECONDS_BEFORE_PING: Final = 5.0
 # The execution option of connections on which every statement is its own transaction.
 SINGLE_STATEMENTS: Final = "single_statements"
 
+_building = threading.Lock()
+
+
+@dataclass(frozen=True)
+class _Database:
+    engine: Engine
+    units: sessionmaker[Session]
+    reads: sessionmaker[Session]
+
+
+def get_engine() -> Engine:
+    return _database().engine
+
+
+def _database() -> _Database:
+    with _building:  # First uses in several threads must not make several pools.
+        return _build()
+
 
 @lru_cache
-def get_engine() -> Engine:
-    settings = get_settings()
+def _build() -> _Database:
+    engine = _create_engine(get_settings())
+    # Every statement its own transaction: one round trip, not three.
+    reading = engine.execution_options(**{SINGLE_STATEMENTS: True})
+    options: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
+    reads = sessionmaker(reading, autoflush=False, **options)
+    event.listen(reads, "before_flush", _refuse_flush)
+    event.listen(reads, "do_orm_execute", _refuse_change)
+    return _Database(engine, sessionmaker(engine, **options), reads)
+
+
+def _create_engine(settings: Settings) -> Engine:
     engine = create_engine(
         settings.database_url,
         poolclass=QueuePool,
-        pool_size=settings.DB_POOL_SIZE,
+        pool_size=settings.DB_POOL_SIZE + HASHES_AT_ONCE,  # A connection for every thread.
         max_overflow=0,
         pool_timeout=settings.DB_POOL_TIMEOUT_SECONDS,
         hide_parameters=True,
@@ -50,37 +81,34 @@ def get_engine() -> Engine:
     return engine
 
 
-@lru_cache
-def _sessions() -> sessionmaker[Session]:
-    return sessionmaker(get_engine(), expire_on_commit=False, close_resets_only=False)
-
-
-@lru_cache
-def _reading_sessions() -> sessionmaker[Session]:
-    """Sessions whose every statement is its own transaction: one round trip, not three."""
-    engine = get_engine().execution_options(**{SINGLE_STATEMENTS: True})
-    return sessionmaker(engine, expire_on_commit=False, close_resets_only=False, autoflush=False)
-
-
 @contextmanager
 def unit_of_work() -> Iterator[Session]:
     """Commit when the block ends well, roll back when it raises."""
-    with _sessions().begin() as db:
+    with _database().units.begin() as db:
         yield db
 
 
 @contextmanager
 def read_only() -> Iterator[Session]:
-    with _reading_sessions()() as db:
+    with _database().reads() as db:
         yield db
 
 
 def dispose() -> None:
     """Close every connection and forget the engine; the next use reads the settings anew."""
-    if get_engine.cache_info().currsize:
-        get_engine().dispose()
-    for cached in (get_engine, _sessions, _reading_sessions):
-        cached.cache_clear()
+    with _building:
+        if _build.cache_info().currsize:
+            _build().engine.dispose()
+        _build.cache_clear()
+
+
+def _refuse_flush(*_: object) -> NoReturn:
+    raise RuntimeError("A session for reading has changes to write. Use unit_of_work().")
+
+
+def _refuse_change(state: ORMExecuteState) -> None:
+    if state.is_insert or state.is_update or state.is_delete:
+        _refuse_flush()
 
 
 def _connect_args(settings: Settings) -> dict[str, Any]:
@@ -103,7 +131,7 @@ def _connect_args(settings: Settings) -> dict[str, Any]:
 
 def _tune_sqlite(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     # SQLite's own lower() knows ASCII only; searches must find "Ä" by "ä".
     connection.create_function("lower", 1, _lower, deterministic=True)
@@ -143,7 +171,7 @@ def _ping_if_idle(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> 
     returned_at = record.info.get("returned_at")
     if returned_at is None or time.monotonic() - returned_at < IDLE_SECONDS_BEFORE_PING:
         return
-    dialect = get_engine().dialect
+    dialect = _build().engine.dialect
     try:
         dialect.do_ping(connection)
     except dialect.loaded_dbapi.Error as error:

@@ -19,14 +19,15 @@ _DOCS_CSP: Final = (
         b"style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
     ),
 )
-_HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
 _CACHE: Final = (b"cache-control", b"private, no-cache")
 
 
 class SecurityHeadersMiddleware:
-    def __init__(self, app: ASGIApp, docs_path: str) -> None:
+    def __init__(self, app: ASGIApp, docs_path: str, *, is_https: bool) -> None:
         self.app = app
         self.docs_path = docs_path
+        self.is_https = is_https  # As clients reach it: a proxy in front may end the TLS.
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -37,7 +38,7 @@ class SecurityHeadersMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = [*message["headers"], *_ALWAYS, csp]
-                if scope["scheme"] == "https":
+                if self.is_https or scope["scheme"] == "https":
                     headers.append(_HSTS)
                 if all(name != b"cache-control" for name, _ in headers):
                     headers.append(_CACHE)

@@ -1,7 +1,7 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import BigInteger, Index, String, text
+from sqlalchemy import BigInteger, Index, Select, String, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
@@ -42,5 +42,10 @@ class User(IdMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, Base):
     last_login_at: Mapped[datetime | None]
 
 
-# The bare table, which shows deleted users too: a leaver's items stay with the department.
-USERS_EVEN_DELETED: Final = User.__table__.c
+def ids_of_department(department: str | None) -> Select[int]:
+    """Select the ids of a department's users, deleted ones too: their items stay with it.
+
+    It reads the bare table, which the criterion for deleted rows does not cover.
+    """
+    table = User.__table__
+    return select(table.c.id).where(table.c.department == department)

@@ -1,5 +1,6 @@
 """What all schemas share. Input is strict, output is plain."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final
 
@@ -7,8 +8,10 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    StringConstraints,
     ValidationInfo,
     field_validator,
 )
@@ -18,7 +21,22 @@ FIRST_YEAR: Final = 2
 LAST_YEAR: Final = 9998
 MAX_SAFE_INTEGER: Final = 2**53 - 1  # The largest that JavaScript clients read exactly.
 
+
+def _read_digits(value: Any) -> Any:
+    """Refuse what else would pass for a whole number: 1.0, +1, 1_0, true."""
+    is_text_of_digits = isinstance(value, str) and re.fullmatch(r"-?\d+", value, re.ASCII)
+    if is_text_of_digits or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise PydanticCustomError("whole_number", "Must be a whole number.")
+
+
+DIGITS: Final = BeforeValidator(_read_digits)  # For paths and queries; bodies are strict anyway.
+
 RecordId = Annotated[int, Field(ge=1, le=MAX_SAFE_INTEGER)]
+
+
+# Text of which something shows; the blanks around it are cut off.
+Visible = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"\S")]
 
 
 def refuse_unstorable_text(value: Any) -> Any:

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from app.schemas.base import InputSchema, ReadOnly, RecordId, Schema, UpdateSchema
+from app.schemas.base import InputSchema, ReadOnly, RecordId, Schema, UpdateSchema, Visible
 
 
 class ItemStatus(StrEnum):
@@ -13,7 +13,7 @@ class ItemStatus(StrEnum):
     ARCHIVED = "archived"
 
 
-Title = Annotated[str, Field(min_length=1, max_length=200, examples=["Desk lamp"])]
+Title = Annotated[Visible, Field(min_length=1, max_length=200, examples=["Desk lamp"])]
 Description = Annotated[str, Field(max_length=20_000, examples=["Brass, with a green shade."])]
 StatusName = Annotated[ItemStatus, Field(strict=False)]
 

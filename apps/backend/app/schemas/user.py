@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from app.core.permissions import Permission, Role
-from app.schemas.base import MAX_SAFE_INTEGER, InputSchema, ReadOnly, Schema, UpdateSchema
+from app.schemas.base import MAX_SAFE_INTEGER, InputSchema, ReadOnly, Schema, UpdateSchema, Visible
 
 # Internal networks use addresses such as ann@corp.local, which no public network may.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
@@ -37,8 +37,8 @@ Username = Annotated[
     StringConstraints(min_length=3, max_length=50, pattern=r"^[A-Za-z0-9._-]+$", to_lower=True),
     Field(examples=["ann"]),
 ]
-FullName = Annotated[str, Field(min_length=1, max_length=100, examples=["Ann Lee"])]
-Department = Annotated[str, Field(min_length=1, max_length=100, examples=["Sales"])]
+FullName = Annotated[Visible, Field(min_length=1, max_length=100, examples=["Ann Lee"])]
+Department = Annotated[Visible, Field(min_length=1, max_length=100, examples=["Sales"])]
 RoleName = Annotated[Role, Field(strict=False)]
 TokenQuota = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER, examples=[100_000])]
 NewPassword = Annotated[

@@ -197,7 +197,8 @@ def failing(database: None) -> TestClient:
     @router.post("/async/{failure}")
     async def fail_asynchronously(owner_id: int, failure: str, db: DbSession) -> None:
         write(db, owner_id)
-        raise failures[failure]
+        if failure in failures:
+            raise failures[failure]
 
     @router.post("/{failure}")
     def fail(owner_id: int, failure: str, db: DbSession) -> None:
@@ -231,10 +232,23 @@ def test_handler_that_fails_leaves_nothing_behind(
     assert db.scalar(select(func.count()).select_from(Item)) == 0
 
 
-def test_handler_that_ends_well_leaves_what_it_wrote(
-    failing: TestClient, db: Session, user: User
+@pytest.mark.parametrize("path", ["none", "async/none"])
+def test_handler_that_ends_well_and_cannot_be_committed_is_never_answered_well(
+    failing: TestClient, db: Session, user: User, break_commits: Callable[[], None], path: str
 ) -> None:
-    response = failing.post(f"/failing/{user.id}/none")
+    break_commits()
+
+    response = failing.post(f"/failing/{user.id}/{path}")
+
+    assert_error(response, 500, "INTERNAL_ERROR")
+    assert db.scalar(select(func.count()).select_from(Item)) == 0
+
+
+@pytest.mark.parametrize("path", ["none", "async/none"])
+def test_handler_that_ends_well_leaves_what_it_wrote(
+    failing: TestClient, db: Session, user: User, path: str
+) -> None:
+    response = failing.post(f"/failing/{user.id}/{path}")
 
     assert response.status_code == 200
     assert db.scalar(select(func.count()).select_from(Item)) == 1

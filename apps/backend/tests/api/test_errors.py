@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI, Form, HTTPException
+from fastapi import FastAPI, Form, HTTPException, Response
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.deps import DbSession
@@ -429,12 +430,7 @@ class BrokenMiddleware:
         await self.app(scope, receive, send)
 
 
-@pytest.fixture(scope="module")
-def crashing_app(database: None) -> FastAPI:
-    app = create_app()
-    router = Router(prefix="/crash")
-    app.add_middleware(BrokenMiddleware)
-
+def add_crashes(router: Router) -> None:
     @router.get("/sync")
     def crash_sync() -> None:
         raise RuntimeError(SECRET)
@@ -455,6 +451,8 @@ def crashing_app(database: None) -> FastAPI:
     def crash_response() -> Any:
         return {"secret": SECRET}
 
+
+def add_refusals(router: Router) -> None:
     @router.get("/teapot")
     def refuse_teapot() -> None:
         raise HTTPException(418, detail=SECRET)
@@ -462,6 +460,10 @@ def crashing_app(database: None) -> FastAPI:
     @router.get("/unavailable")
     def refuse_unavailable() -> None:
         raise HTTPException(503, detail=SECRET, headers={"Retry-After": "7"})
+
+    @router.get("/response-of-its-own")
+    def refuse_by_response() -> Response:
+        return PlainTextResponse(SECRET, 503, {"Retry-After": "7", "X-Own": SECRET})
 
     @router.get("/domain")
     def refuse_domain() -> None:
@@ -471,6 +473,14 @@ def crashing_app(database: None) -> FastAPI:
     def read_form(value: Annotated[int, Form()]) -> int:
         return value
 
+
+@pytest.fixture(scope="module")
+def crashing_app(database: None) -> FastAPI:
+    app = create_app()
+    app.add_middleware(BrokenMiddleware)
+    router = Router(prefix="/crash")
+    add_crashes(router)
+    add_refusals(router)
     app.include_router(router)
     return app
 
@@ -532,6 +542,14 @@ def test_refusal_of_the_framework_loses_its_own_words(crashing: TestClient) -> N
     assert not holds(teapot.text + unavailable.text, SECRET)
 
 
+def test_refusal_that_brings_no_error_body_is_given_one(crashing: TestClient) -> None:
+    response = crashing.get("/crash/response-of-its-own")
+
+    assert_error(response, 503, "UNAVAILABLE")
+    assert response.headers["retry-after"] == "7"
+    assert not holds(response.text + str(response.headers), SECRET)
+
+
 def test_refusal_of_the_domain_has_its_own_code(crashing: TestClient) -> None:
     response = crashing.get("/crash/domain")
 
@@ -565,7 +583,7 @@ def test_crash_of_the_database_logs_no_values(
     response = TestClient(app).post("/crash")
 
     assert_error(response, 500, "INTERNAL_ERROR")
-    assert "unhandled exception" in caplog.text
+    assert [record.levelname for record in caplog.records].count("ERROR") == 1
     assert SECRET not in caplog.text
 
 

@@ -45,17 +45,16 @@ def test_get_readiness_names_a_schema_that_was_never_made(
     assert int(response.headers["retry-after"]) >= 1
 
 
-def test_get_readiness_names_a_schema_of_another_release(
+def test_get_readiness_takes_a_schema_that_a_newer_release_has_made(
     anonymous: TestClient, db: Session
 ) -> None:
     head = db.scalar(text("SELECT version_num FROM alembic_version"))
-    db.execute(text("UPDATE alembic_version SET version_num = 'another'"))
+    db.execute(text("UPDATE alembic_version SET version_num = 'newer'"))
 
     response = anonymous.get(READY)
 
     db.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": head})
-    assert_error(response, 503, "SCHEMA_NOT_READY")
-    assert anonymous.get(READY).status_code == 200
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("path", [LIVE, READY])

@@ -104,11 +104,19 @@ def test_reset_password_names_an_unknown_user(run: Run) -> None:
     assert "nobody@example.com" in refused.stderr
 
 
+def test_commands_before_the_first_migration_say_so(run: Run) -> None:
+    refused = run("create-admin", "--if-missing")
+
+    assert refused.returncode == 1
+    assert "run migrate" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+
+
 def test_seed_adds_demo_data_but_never_in_production(run: Run) -> None:
     run("migrate")
 
     seeded = run("seed", "--users", "20", "--items", "40")
-    refused = run("seed", ENVIRONMENT="production")
+    refused = run("seed", ENVIRONMENT="production", PUBLIC_URL="https://api.example.com")
 
     assert seeded.returncode == 0
     assert "20/20" in seeded.stdout

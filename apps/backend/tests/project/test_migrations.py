@@ -12,17 +12,31 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
+from sqlalchemy.orm import Session
 
 from app.db import migrations
 from app.db.session import get_engine
-from app.models import Base
+from app.models import Base, Item, User
 from tests.conftest import POSTGRESQL, WORKER, new_postgresql_database
+from tests.factories import make_item, make_user
 from tests.project.markdown import BACKEND
 from tests.project.tools import require_ruff
 from tests.settings import changed_settings
 
 STARTS: Final = 4
+
+REBUILD: Final = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "rebuild", "{head}"
+
+
+def upgrade():
+    with op.batch_alter_table("users") as batch:
+        batch.alter_column("full_name", type_=sa.String(120))
+"""
 
 
 @pytest.fixture
@@ -49,13 +63,36 @@ def test_migrations_lead_up_down_and_up_again(own_database: None) -> None:
     assert tables() == {"alembic_version"}
 
     migrations.migrate()
-    assert migrations.is_at_head()
+    assert migrations.is_usable()
 
 
 def test_migrations_make_what_the_models_say(own_database: None) -> None:
     migrations.migrate()
 
     command.check(migrations.alembic_config())  # Raises where a migration is due.
+
+
+def test_migration_rebuilds_a_table_that_others_refer_to(
+    own_database: None, tmp_path: Path
+) -> None:
+    """On SQLite a changed table is copied, and the old one dropped while items refer to it."""
+    migrations.migrate()
+    with Session(get_engine(), expire_on_commit=False) as db:
+        item = make_item(db, owner=make_user(db))
+    config = migrations_and(tmp_path, REBUILD.format(head=migrations.head_revision()))
+
+    command.upgrade(config, "head")
+
+    with Session(get_engine()) as db:
+        assert db.scalars(select(User.id).join(Item)).all() == [item.owner_id]
+
+
+def migrations_and(folder: Path, revision: str) -> Config:
+    """Copy the migrations, and put one more on top of them."""
+    shutil.copytree(BACKEND / "alembic", folder / "alembic")
+    shutil.copy(BACKEND / "alembic.ini", folder)
+    (folder / "alembic" / "versions" / "rebuild.py").write_text(revision)
+    return Config(folder / "alembic.ini")
 
 
 def test_migrations_started_at_once_all_succeed(own_database: None) -> None:
@@ -73,7 +110,7 @@ def test_migrations_started_at_once_all_succeed(own_database: None) -> None:
     said = [process.communicate(timeout=60)[0] for process in started]
 
     assert [process.returncode for process in started] == [0] * STARTS, said
-    assert migrations.is_at_head()
+    assert migrations.is_usable()
 
 
 def test_revision_passes_the_linters_as_it_comes(own_database: None, tmp_path: Path) -> None:

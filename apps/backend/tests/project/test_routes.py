@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from app.api.api import UndeclaredRouteError, access_of, add_routes
+from app.api.deps import CurrentUser
 from app.api.routing import Router
 from app.main import create_app
 
@@ -37,6 +38,16 @@ def test_route_of_a_router_without_a_permission_stops_the_start() -> None:
 
     app.include_router(router, prefix="/api/v1")
     with pytest.raises(UndeclaredRouteError, match="/api/v1/open"):
+        add_routes(app)
+
+
+def test_route_that_only_asks_who_is_there_stops_the_start() -> None:
+    app = new_app()
+
+    @app.get("/secrets")
+    def get_secrets(actor: CurrentUser) -> None: ...
+
+    with pytest.raises(UndeclaredRouteError, match="/secrets"):
         add_routes(app)
 
 

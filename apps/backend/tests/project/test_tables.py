@@ -12,6 +12,7 @@ from app.core.config import Settings
 from app.core.errors import DomainError
 from app.main import create_app
 from app.middleware.problem import DEFAULTS
+from app.middleware.trusted_host import HOST_NOT_ALLOWED
 from tests.project.markdown import TOP, read, table
 
 ENV_EXAMPLE: Final = TOP / ".env.example"
@@ -72,7 +73,7 @@ def test_env_example_is_refused_outside_local(monkeypatch: pytest.MonkeyPatch) -
         Settings()
 
     causes = {one["loc"][0] for one in refusal.value.errors()}
-    assert causes == {"SECRET_KEY", "FIRST_ADMIN_PASSWORD"}
+    assert causes == {"ALLOWED_HOSTS", "SECRET_KEY", "FIRST_ADMIN_PASSWORD"}
 
 
 def read_env_example() -> list[tuple[str, str, str]]:
@@ -129,3 +130,4 @@ def framework_codes() -> Iterator[tuple[str, int]]:
         yield code, status
     yield INVALID_JSON[0], 400
     yield INVALID_REQUEST[0], 422
+    yield HOST_NOT_ALLOWED, 400

@@ -192,7 +192,7 @@ def test_settings_name_every_cause_at_once(configure: Configure) -> None:
 def test_settings_are_strict_where_the_environment_is_misspelt(configure: Configure) -> None:
     found = causes(configure, ENVIRONMENT="prod", SECRET_KEY="short")
 
-    assert set(found) == {"ENVIRONMENT", "SECRET_KEY"}
+    assert set(found) == {"ENVIRONMENT", "SECRET_KEY", "ALLOWED_HOSTS"}
 
 
 @pytest.mark.parametrize(

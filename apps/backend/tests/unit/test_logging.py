@@ -1,6 +1,9 @@
 """What is written to standard error, by a process of its own as a server has it."""
 
+import contextlib
 import json
+import os
+import pty
 import re
 import subprocess
 import sys
@@ -125,3 +128,26 @@ def test_events_below_the_level_are_left_out() -> None:
         "warning": 1,
         "library's warning": 1,
     }
+
+
+def test_crash_in_a_terminal_shows_no_variables() -> None:
+    script = (
+        "import structlog\n"
+        "from app.core.logging import configure_logging\n"
+        "def sign_in(password): raise RuntimeError('broken')\n"
+        "configure_logging()\n"
+        "try:\n    sign_in(password='wallpaper-' + 'on-tuesday')\n"
+        "except RuntimeError:\n    structlog.get_logger('test').exception('crash')\n"
+    )
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", script], cwd=BACKEND, stderr=theirs) as process:
+        os.close(theirs)
+        written = b""
+        with contextlib.suppress(OSError):  # So a terminal says that the other side is gone.
+            while part := os.read(ours, 4096):
+                written += part
+    os.close(ours)
+
+    assert process.returncode == 0
+    assert b"RuntimeError: broken" in written
+    assert b"wallpaper" not in written

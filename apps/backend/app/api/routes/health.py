@@ -5,7 +5,7 @@ from app.api.problems import problems
 from app.api.routing import Router
 from app.core.errors import UnavailableError
 from app.db.integrity import DatabaseUnavailableError
-from app.db.migrations import is_at_head
+from app.db.migrations import is_usable
 from app.schemas.health import Health, Readiness
 
 router = Router(prefix="/health", tags=["health"])
@@ -30,7 +30,7 @@ async def get_readiness() -> Readiness:
     try:
         # The bound is here: a frozen database would hold any driver's call for longer.
         async with asyncio.timeout(READINESS_TIMEOUT_SECONDS):
-            fits = await asyncio.to_thread(is_at_head)
+            fits = await asyncio.to_thread(is_usable)
     except TimeoutError:
         raise DatabaseUnavailableError from None
     if not fits:

@@ -7,8 +7,9 @@ from app.api.answers import answer_deleted, name_location
 from app.api.deps import (
     CurrentUser,
     DbSession,
-    DonePasswordWork,
+    HashedPasswords,
     Id,
+    MyHashedPasswords,
     requires,
     signed_in,
 )
@@ -75,7 +76,7 @@ def get_me(actor: CurrentUser) -> Record:
     operation_id="replace_me",
 )
 def update_me(
-    passwords: DonePasswordWork,
+    passwords: MyHashedPasswords,
     db: DbSession,
     actor: CurrentUser,
     me: LockedMe,
@@ -157,7 +158,7 @@ def get_user(user: VisibleUser) -> Record:
     operation_id="replace_user",
 )
 def update_user(
-    passwords: DonePasswordWork,
+    passwords: HashedPasswords,
     db: DbSession,
     actor: CurrentUser,
     user: LockedUser,

@@ -1,0 +1,35 @@
+from email.message import Message
+
+from fastapi import Request
+
+from app.core.errors import DomainError
+
+FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
+
+
+class UnsupportedMediaTypeError(DomainError):
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    text = "Send the body with the header Content-Type: {wanted}."
+
+
+async def refuse_other_media_type(request: Request, *, is_form: bool) -> None:
+    """Read the body, and refuse one that does not say it is what the route reads.
+
+    Raises UnsupportedMediaTypeError.
+    """
+    content_type = request.headers.get("content-type", "")
+    if content_type == "application/json" and not is_form:
+        await request.body()
+    elif await request.body() and not _fits(content_type, is_form=is_form):
+        wanted = "application/x-www-form-urlencoded" if is_form else "application/json"
+        raise UnsupportedMediaTypeError(wanted=wanted)
+
+
+def _fits(content_type: str, *, is_form: bool) -> bool:
+    message = Message()
+    message["content-type"] = content_type
+    if is_form:
+        return message.get_content_type() in FORMS
+    subtype = message.get_content_subtype()
+    is_application = message.get_content_maintype() == "application"
+    return is_application and (subtype == "json" or subtype.endswith("+json"))
