@@ -54,3 +54,15 @@ def test_docs_page_shows_every_operation_without_any_outside_host(
     for path in document["paths"].values():
         for operation in path.values():
             assert f'id="operations-{operation["tags"][0]}-{operation["operationId"]}"' in page
+
+
+def test_docs_page_signs_in_where_the_document_says(server: Server) -> None:
+    document = httpx2.get(f"{server.url}/api/v1/openapi.json").json()
+    (scheme,) = document["components"]["securitySchemes"].values()
+    place = f"{server.url}{scheme['flows']['password']['tokenUrl']}"
+
+    response = httpx2.post(
+        place, data={"username": server.admin_email, "password": server.admin_password}
+    )
+
+    assert response.status_code == 200
