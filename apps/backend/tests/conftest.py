@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.orm import Session
 
 from app.core.config import Settings, get_settings
@@ -72,14 +72,20 @@ def _empty_database(database: None) -> Iterator[None]:
             connection.execute(table.delete())
 
 
+@pytest.fixture(scope="session")
+def _engine_of_tests(database_url: str) -> Iterator[Engine]:
+    engine = create_engine(database_url, isolation_level="AUTOCOMMIT")
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture
-def db() -> Iterator[Session]:
+def db(database: None, _engine_of_tests: Engine) -> Iterator[Session]:
     """A session beside the application's, whose every statement is committed at once.
 
     `db.expire_all()` forgets what it has read, after a request has changed it.
     """
-    engine = get_engine().execution_options(isolation_level="AUTOCOMMIT")
-    with Session(engine) as session:
+    with Session(_engine_of_tests) as session:
         yield session
 
 

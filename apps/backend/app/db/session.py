@@ -29,11 +29,15 @@ SINGLE_STATEMENTS: Final = "single_statements"
 _building = threading.Lock()
 
 
+class ReadingSession(Session):
+    """Each of its statements is a transaction of its own, so it must not write."""
+
+
 @dataclass(frozen=True)
 class _Database:
     engine: Engine
     units: sessionmaker[Session]
-    reads: sessionmaker[Session]
+    reads: sessionmaker[ReadingSession]
 
 
 def get_engine() -> Engine:
@@ -51,10 +55,11 @@ def _build() -> _Database:
     # Every statement its own transaction: one round trip, not three.
     reading = engine.execution_options(**{SINGLE_STATEMENTS: True})
     options: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
-    reads = sessionmaker(reading, autoflush=False, **options)
-    event.listen(reads, "before_flush", _refuse_flush)
-    event.listen(reads, "do_orm_execute", _refuse_change)
-    return _Database(engine, sessionmaker(engine, **options), reads)
+    return _Database(
+        engine=engine,
+        units=sessionmaker(engine, **options),
+        reads=sessionmaker(reading, class_=ReadingSession, autoflush=False, **options),
+    )
 
 
 def _create_engine(settings: Settings) -> Engine:
@@ -102,10 +107,12 @@ def dispose() -> None:
         _build.cache_clear()
 
 
+@event.listens_for(ReadingSession, "before_flush")
 def _refuse_flush(*_: object) -> NoReturn:
     raise RuntimeError("A session for reading has changes to write. Use unit_of_work().")
 
 
+@event.listens_for(ReadingSession, "do_orm_execute")
 def _refuse_change(state: ORMExecuteState) -> None:
     if state.is_insert or state.is_update or state.is_delete:
         _refuse_flush()
