@@ -16,7 +16,7 @@ from app.api.listing import ListParameters
 from app.crud.item import ITEMS
 from app.crud.listing import CursorUnsupportedSortError, InvalidCursorError, Page, get_page
 from app.crud.user import USERS
-from app.db.session import get_engine
+from app.db.session import get_engine, read_only
 from app.models import User
 from app.schemas.base import Schema
 from app.schemas.item import ItemPublic
@@ -187,7 +187,7 @@ def statements() -> Iterator[list[str]]:
     event.remove(get_engine(), "before_cursor_execute", note)
 
 
-def page_of(db: Session, **asked: Any) -> Page:
+def page_of(**asked: Any) -> Page:
     defaults: dict[str, Any] = {
         "filters": (),
         "q": None,
@@ -197,7 +197,8 @@ def page_of(db: Session, **asked: Any) -> Page:
         "after": None,
     }
     query = ListQuery(**defaults | asked)
-    return get_page(db, listing=ITEMS, query=query, scope=true())
+    with read_only() as db:
+        return get_page(db, listing=ITEMS, query=query, scope=true())
 
 
 @pytest.fixture
@@ -219,7 +220,6 @@ def five(db: Session, user: User) -> list[int]:
     ],
 )
 def test_page_counts_only_where_it_does_not_tell_the_total_itself(
-    db: Session,
     five: list[int],
     statements: list[str],
     skip: int,
@@ -227,26 +227,24 @@ def test_page_counts_only_where_it_does_not_tell_the_total_itself(
     shown: int,
     needed: int,
 ) -> None:
-    page = page_of(db, skip=skip, limit=limit)
+    page = page_of(skip=skip, limit=limit)
 
     assert (len(page.records), page.total) == (shown, len(five))
     assert len(statements) == needed
 
 
-def test_page_of_nothing_takes_one_statement(db: Session, statements: list[str]) -> None:
-    page = page_of(db)
+def test_page_of_nothing_takes_one_statement(statements: list[str]) -> None:
+    page = page_of()
 
     assert (page.records, page.total, page.next_cursor) == ([], 0, None)
     assert len(statements) == 1
 
 
-def test_page_after_a_cursor_takes_one_statement(
-    db: Session, five: list[int], statements: list[str]
-) -> None:
-    cursor = page_of(db).next_cursor
+def test_page_after_a_cursor_takes_one_statement(five: list[int], statements: list[str]) -> None:
+    cursor = page_of().next_cursor
     statements.clear()
 
-    page = page_of(db, after=cursor)
+    page = page_of(after=cursor)
 
     assert [record["id"] for record in page.records] == five[2:4]
     assert page.total is None
@@ -254,27 +252,26 @@ def test_page_after_a_cursor_takes_one_statement(
     assert "count(" not in statements[0]
 
 
-def test_page_reads_the_public_columns_alone(
-    db: Session, user: User, statements: list[str]
-) -> None:
+def test_page_reads_the_public_columns_alone(user: User, statements: list[str]) -> None:
     query = ListQuery(filters=(), q=None, sort=(), skip=0, limit=10, after=None)
 
-    page = get_page(db, listing=USERS, query=query, scope=true())
+    with read_only() as db:
+        page = get_page(db, listing=USERS, query=query, scope=true())
 
     assert [set(record) for record in page.records] == [set(UserPublic.model_fields)]
     assert "hashed_password" not in statements[0]
 
 
-def test_cursor_names_the_same_place_the_same_way(db: Session, five: list[int]) -> None:
-    cursors = {page_of(db).next_cursor for _ in range(2)}
+def test_cursor_names_the_same_place_the_same_way(five: list[int]) -> None:
+    cursors = {page_of().next_cursor for _ in range(2)}
 
     assert len(cursors) == 1
 
 
 @pytest.mark.parametrize("cursor", ["x", "ü", "\0", "AAAA"])
-def test_cursor_of_nobody_is_refused(db: Session, five: list[int], cursor: str) -> None:
+def test_cursor_of_nobody_is_refused(five: list[int], cursor: str) -> None:
     with pytest.raises(InvalidCursorError):
-        page_of(db, after=cursor)
+        page_of(after=cursor)
 
 
 @pytest.mark.parametrize(
@@ -286,10 +283,10 @@ def test_cursor_of_nobody_is_refused(db: Session, five: list[int], cursor: str) 
     ],
 )
 def test_cursor_needs_one_direction_and_no_empty_fields(
-    db: Session, five: list[int], sort: tuple[SortKey, ...]
+    five: list[int], sort: tuple[SortKey, ...]
 ) -> None:
-    cursor = page_of(db).next_cursor
+    cursor = page_of().next_cursor
 
-    assert page_of(db, sort=sort).next_cursor is None
+    assert page_of(sort=sort).next_cursor is None
     with pytest.raises(CursorUnsupportedSortError):
-        page_of(db, sort=sort, after=cursor)
+        page_of(sort=sort, after=cursor)
