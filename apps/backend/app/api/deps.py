@@ -123,8 +123,6 @@ def authenticate(form: Annotated[LoginForm, Form()]) -> int:
     return crud_auth.check_credentials(credentials, password=form.password)
 
 
-authenticate.hashes = True  # type: ignore[attr-defined]  # Read by the route class.
-
 AuthenticatedId = Annotated[int, Depends(authenticate)]
 
 

@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -58,7 +58,7 @@ def status_of(error: type[errors.DomainError]) -> int:
 
 
 async def _refusal(request: Request, error: Exception) -> Response:
-    assert isinstance(error, errors.DomainError)  # noqa: S101  Registered for it.
+    error = cast("errors.DomainError", error)
     status = status_of(type(error))
     return problem_response(
         request.scope,
@@ -71,7 +71,7 @@ async def _refusal(request: Request, error: Exception) -> Response:
 
 
 async def _malformed(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101  Registered for it.
+    error = cast("RequestValidationError", error)
     found: Sequence[Any] = error.errors()
     if any(one["type"] == "json_invalid" for one in found):
         code, detail = INVALID_JSON
@@ -91,7 +91,7 @@ async def _malformed(request: Request, error: Exception) -> Response:
 
 
 async def _framework_refusal(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101  Registered for it.
+    error = cast("HTTPException", error)
     if error.status_code == 400 and "json" in request.headers.get("content-type", ""):
         code, detail = INVALID_JSON  # FastAPI's answer to bodies that break its reader.
         return problem_response(request.scope, 400, code=code, detail=detail)
@@ -112,7 +112,7 @@ def _methods_of(request: Request) -> list[str]:
 
 
 async def _database_fault(request: Request, error: Exception) -> Response:
-    assert isinstance(error, DBAPIError | PoolTimeoutError)  # noqa: S101  Registered for it.
+    error = cast("DBAPIError | PoolTimeoutError", error)
     refusal = domain_error(error)
     if refusal is None:
         log.error("database error", **_without_values(error))

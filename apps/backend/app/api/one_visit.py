@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar, copy_context
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from fastapi import Request, Response, params
 from fastapi.dependencies.models import (
@@ -38,6 +38,8 @@ _teardown: Final[ContextVar[ExitStack]] = ContextVar("teardown")
 
 
 class OneVisitRoute(APIRoute):
+    executor: ClassVar[str] = "threads"  # In the application's state.
+
     def get_route_handler(self) -> Any:
         stock: Handler = super().get_route_handler()
         context = _effective_route_context_var.get()
@@ -50,15 +52,20 @@ class OneVisitRoute(APIRoute):
             inline: Handler = super().get_route_handler()
         finally:
             route.dependant = original
-        return _one_visit_handler(route, stock, inline)
+        return _one_visit_handler(route, self.executor, stock, inline)
 
 
-def _one_visit_handler(route: Any, stock: Handler, inline: Handler) -> Handler:
+class HashingRoute(OneVisitRoute):
+    """Anyone may have these routes hash a password; they keep to threads of their own."""
+
+    executor = "hashing_threads"
+
+
+def _one_visit_handler(route: Any, executor: str, stock: Handler, inline: Handler) -> Handler:
     overrides = route.dependency_overrides_provider
     has_body = route.body_field is not None
     is_form = has_body and isinstance(route.body_field.field_info, params.Form)
     known_names = _query_names(route.dependant)
-    route_threads = "hashing_threads" if _hashes(route.dependant) else "threads"
 
     async def handle(request: Request) -> Response:
         if known_names is not None:
@@ -69,7 +76,7 @@ def _one_visit_handler(route: Any, stock: Handler, inline: Handler) -> Handler:
             return await stock(request)
         if is_form:
             await request.form()
-        threads: ThreadPoolExecutor = getattr(request.app.state, route_threads)
+        threads: ThreadPoolExecutor = getattr(request.app.state, executor)
         run = copy_context().run
         return await asyncio.get_running_loop().run_in_executor(
             threads, run, _visit, inline, request
@@ -127,11 +134,6 @@ def _entering(call: Callable[..., Iterator[Any]]) -> Callable[..., Any]:
         return _teardown.get().enter_context(manager(**values))
 
     return inline
-
-
-def _hashes(dependant: Dependant) -> bool:
-    """Routes that anyone may have hash a password keep to threads of their own."""
-    return any(getattr(child.call, "hashes", False) for child in dependant.dependencies)
 
 
 def _query_names(dependant: Dependant) -> frozenset[str] | None:

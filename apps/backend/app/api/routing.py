@@ -9,8 +9,8 @@ from app.api.one_visit import OneVisitRoute
 class Router(APIRouter):
     """Runs sync routes in one thread visit, and answers collections with and without a slash."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(route_class=OneVisitRoute, **options)
+    def __init__(self, *, route_class: type[OneVisitRoute] = OneVisitRoute, **options: Any) -> None:
+        super().__init__(route_class=route_class, **options)
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().add_api_route(path, endpoint, **options)

@@ -1,13 +1,14 @@
 from fastapi import Response
 
 from app.api.deps import AuthenticatedId, DbSession, public
+from app.api.one_visit import HashingRoute
 from app.api.problems import problems
 from app.api.routing import Router
 from app.core.security import create_access_token
 from app.crud import auth as crud_auth
 from app.schemas.auth import TokenPublic
 
-router = Router(prefix="/auth", tags=["auth"])
+router = Router(prefix="/auth", tags=["auth"], route_class=HashingRoute)
 
 
 @router.post("/login", response_model=TokenPublic, responses=problems(401), dependencies=[public])
