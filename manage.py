@@ -193,6 +193,8 @@ def attempt(command: list[str], *, total: int = 0) -> str:
                 done += 1
                 bar = "#" * (30 * done // total)
                 print(f"[{bar:30}] {done}/{total}", end="\r", file=sys.stderr)
+    if has_bar:
+        print(file=sys.stderr)
     said = b"".join(last).decode(errors="replace").strip() or f"{command[0]} failed."
     return said if process.returncode else ""
 

@@ -1,4 +1,5 @@
 import secrets
+from getpass import getpass
 from typing import Annotated
 
 import typer
@@ -91,17 +92,15 @@ def _create(email: str, password: str | None) -> None:
 
 
 def _ask_password(*, may_be_empty: bool = False) -> str:
+    """Ask twice, until both are the same; an empty one, where it may be, needs no repeating."""
     hint = " (empty: make one up)" if may_be_empty else ""
-    default = "" if may_be_empty else None
-    return str(
-        typer.prompt(
-            f"Password{hint}",
-            hide_input=True,
-            confirmation_prompt=True,
-            default=default,
-            show_default=False,
-        )
-    )
+    while True:
+        password = getpass(f"Password{hint}: ")
+        if not password and may_be_empty:
+            return ""
+        if password and getpass("The same again: ") == password:
+            return password
+        console.print("These differ, or are empty. Once more.")
 
 
 def _show(email: str, generated: str | None, text: str) -> None:
