@@ -29,7 +29,7 @@ _bearer = OAuth2PasswordBearer(
 
 class NotVerifiedError(PermissionDeniedError):
     code = "NOT_VERIFIED"
-    text = "Verify your e-mail address first."
+    text = "Your e-mail address is not verified yet. An admin can say that it is yours."
 
 
 def get_db(request: Request) -> Iterator[Session]:

@@ -8,7 +8,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
@@ -117,7 +117,7 @@ async def _database_fault(request: Request, error: Exception) -> Response:
     if refusal is None:
         log.error("database error", **_without_values(error))
         return problem_response(request.scope, 500)
-    log.warning("database fault", error=refusal.code, cause=type(error).__name__)
+    log.warning("database fault", error=refusal.code, cause=_cause(error))
     return await _refusal(request, refusal)
 
 
@@ -126,10 +126,18 @@ def _without_values(error: DBAPIError | PoolTimeoutError) -> dict[str, Any]:
     original = getattr(error, "orig", None)
     return {
         "type": type(original or error).__name__,
+        "cause": _cause(error),
         "sqlstate": getattr(original, "pgcode", None),
         "constraint": getattr(getattr(original, "diag", None), "constraint_name", None),
         "traceback": "".join(traceback.format_tb(error.__traceback__)),
     }
+
+
+def _cause(error: DBAPIError | PoolTimeoutError) -> str:
+    """Say why the database could not be used; the first line of such an error names no values."""
+    if isinstance(error, OperationalError):
+        return (str(error.orig).splitlines() or [""])[0]
+    return type(error).__name__
 
 
 async def _changed_meanwhile(request: Request, _error: Exception) -> Response:

@@ -10,6 +10,7 @@ from app.core.config import get_settings
 from app.core.errors import DomainError
 from app.core.permissions import Role
 from app.crud import user as crud_user
+from app.db.locks import take_turns
 from app.db.session import read_only, unit_of_work
 from app.schemas.user import UserCreate, UserUpdate
 
@@ -51,13 +52,14 @@ def ensure_admin() -> None:
     settings = get_settings()
     email = settings.FIRST_ADMIN_EMAIL
     if settings.FIRST_ADMIN_PASSWORD:
-        _create(email or GENERATED_EMAIL, settings.FIRST_ADMIN_PASSWORD.get_secret_value())
+        password = settings.FIRST_ADMIN_PASSWORD.get_secret_value()
+        _create(email or GENERATED_EMAIL, password, if_missing=True)
     elif is_terminal():
         console.print("There is no admin yet. Create the first one.")
         email = email or typer.prompt("E-mail", default=GENERATED_EMAIL)
-        _create(email, _ask_password(may_be_empty=True) or None)
+        _create(email, _ask_password(may_be_empty=True) or None, if_missing=True)
     else:
-        _create(email or GENERATED_EMAIL, None)
+        _create(email or GENERATED_EMAIL, None, if_missing=True)
 
 
 def reset_password(email: Annotated[str, typer.Argument(help="Whose password to set.")]) -> None:
@@ -78,11 +80,14 @@ def reset_password(email: Annotated[str, typer.Argument(help="Whose password to 
     _show(email, None if password else chosen, "The password is set.")
 
 
-def _create(email: str, password: str | None) -> None:
+def _create(email: str, password: str | None, *, if_missing: bool = False) -> None:
     chosen = password or secrets.token_urlsafe(12)
     try:
         user_in = UserCreate(email=email, password=chosen, role=Role.ADMIN)
         with unit_of_work() as db:
+            take_turns(db, lock=crud_user.ADMINS_LOCK)
+            if if_missing and crud_user.has_active_admin(db):
+                return  # Another first start was faster.
             user = crud_user.create_user(db, user_in=user_in)
     except ValidationError as error:
         fail("; ".join(settings_faults(error)))

@@ -15,7 +15,7 @@ from app.db.migrations import migrate
 GRACE_SECONDS = 30
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
-Port = Annotated[int, typer.Option(help="Port to listen on.")]
+Port = Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)]
 Workers = Annotated[
     int | None, typer.Option(help="Processes; else `WEB_CONCURRENCY`, else 1.", min=1)
 ]

@@ -75,5 +75,11 @@ class Principal:
         scope = ROLE_SCOPES[self.role]
         return Scope.OWN if scope is Scope.DEPARTMENT and self.department is None else scope
 
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What may be done now: less than the role's, until the e-mail address is verified."""
+        permissions = ROLE_PERMISSIONS[self.role]
+        return permissions if self.is_verified else permissions - VERIFIED_ONLY
+
     def may(self, permission: Permission) -> bool:
         return permission in ROLE_PERMISSIONS[self.role]

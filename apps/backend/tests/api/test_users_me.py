@@ -332,3 +332,14 @@ def test_get_my_permissions_tells_what_the_role_may(
     assert response.json()["role"] == role
     assert permissions >= held
     assert permissions.isdisjoint(lacked)
+
+
+def test_get_my_permissions_leaves_out_what_needs_a_verified_address(
+    client_of: Callable[[User], TestClient], db: Session
+) -> None:
+    unverified = make_user(db, role=Role.ADMIN, is_verified=False)
+
+    permissions = client_of(unverified).get(f"{URL}/permissions").json()["permissions"]
+
+    assert "users:write" in permissions
+    assert not [one for one in permissions if one.startswith("items:")]

@@ -107,6 +107,6 @@ def update_item(db: DbSession, actor: CurrentUser, item: LockedItem, item_in: It
     dependencies=[requires(Permission.ITEMS_WRITE)],
 )
 def delete_item(request: Request, db: DbSession, item: LockedItem) -> Response:
-    """Delete an item softly: it is gone from every list, and can be restored."""
+    """Delete an item softly: it is gone from every list, and its row stays in the database."""
     crud_item.delete_item(db, item=item)
     return answer_deleted(request, item, ItemPublic)

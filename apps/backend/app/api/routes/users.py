@@ -17,7 +17,7 @@ from app.api.listing import ListParameters
 from app.api.pages import answer_page
 from app.api.problems import CREATE_ANSWERS, LIST_ANSWERS, delete_answers, problems
 from app.api.routing import Router
-from app.core.permissions import ROLE_PERMISSIONS, Permission
+from app.core.permissions import Permission
 from app.crud import item as crud_item
 from app.crud import user as crud_user
 from app.crud.listing import Record
@@ -105,7 +105,7 @@ def delete_me(request: Request, db: DbSession, actor: CurrentUser, me: LockedMe)
 @router.get("/me/permissions", response_model=UserPermissions, dependencies=[signed_in])
 def get_my_permissions(actor: CurrentUser) -> UserPermissions:
     """Tell what a panel may show to whom is signed in."""
-    return UserPermissions(role=actor.role, permissions=sorted(ROLE_PERMISSIONS[actor.role]))
+    return UserPermissions(role=actor.role, permissions=sorted(actor.permissions))
 
 
 @router.get(
