@@ -14,12 +14,11 @@ from sqlalchemy.orm import Session
 
 from app.core.config import Settings, get_settings
 from app.core.permissions import Role
-from app.core.security import create_access_token
 from app.db import migrations
 from app.db.session import dispose, get_engine
 from app.main import create_app
 from app.models import Base, User
-from tests.factories import make_user
+from tests.factories import make_token, make_user
 from tests.server import Server, running_server
 
 pytest_plugins = ["tests.plugins.shares"]
@@ -31,6 +30,7 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 Settings.model_config["env_file"] = None
 for name in (*Settings.model_fields, "BACKEND_CORS_ORIGINS"):
     os.environ.pop(name, None)
+os.environ["JOBS_ENABLED"] = os.environ["RATE_LIMIT_ENABLED"] = "false"
 os.environ["SECRET_KEY"] = "tests-sign-with-this-key-and-nobody-else-does"
 
 
@@ -104,12 +104,12 @@ def anonymous(_entered_client: TestClient) -> TestClient:
 
 
 @pytest.fixture
-def client_of(_entered_client: TestClient) -> Callable[[User], TestClient]:
+def client_of(db: Session, _entered_client: TestClient) -> Callable[[User], TestClient]:
     """Make a client that has signed in as the given user."""
 
     def client_of(user: User) -> TestClient:
-        token = create_access_token(user_id=user.id).text
-        client = TestClient(_entered_client.app, headers={"Authorization": f"Bearer {token}"})
+        headers = {"Authorization": f"Bearer {make_token(db, user=user)}"}
+        client = TestClient(_entered_client.app, headers=headers)
         client.portal = _entered_client.portal
         return client
 

@@ -3,8 +3,13 @@
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
-from app.api.deps import RequiredPermission, anyone, whoever_is_signed_in
-from app.api.routes import auth, docs, health, items, users
+from app.api.deps import (
+    RequiredPermission,
+    anyone,
+    even_who_must_change_password,
+    whoever_is_signed_in,
+)
+from app.api.routes import accounts, audit, auth, docs, health, items, users
 from app.core.config import get_settings
 
 
@@ -15,7 +20,7 @@ class UndeclaredRouteError(RuntimeError):
 def add_routes(app: FastAPI) -> None:
     settings = get_settings()
     api = APIRouter(prefix=settings.API_V1_STR)
-    for resource in (auth, users, items):
+    for resource in (auth, accounts, users, items, audit):
         api.include_router(resource.router)
     app.include_router(api)
     app.include_router(health.router)
@@ -37,7 +42,7 @@ def access_of(context: RouteContext) -> str | None:
     permissions = sorted(c.permission for c in declared if isinstance(c, RequiredPermission))
     if permissions:
         return ", ".join(permissions)
-    if whoever_is_signed_in in declared:
+    if declared & {whoever_is_signed_in, even_who_must_change_password}:
         return "signed in"
     return "public" if anyone in declared else None
 

@@ -8,13 +8,24 @@ from fastapi import Depends, Form, Path, Request
 from fastapi.security import OAuth2PasswordBearer
 from sqlalchemy.orm import Session
 
+from app.api.cookies import access_cookie, refresh_cookie
+from app.api.csrf import refuse_forgery
 from app.core.errors import NotAuthenticatedError, PermissionDeniedError
+from app.core.origin import Origin
 from app.core.permissions import VERIFIED_ONLY, Permission, Principal
-from app.core.security import InvalidTokenError, read_access_token
+from app.core.security import (
+    AccessClaims,
+    InvalidTokenError,
+    hash_password,
+    read_access_token,
+    renewed_hash,
+)
+from app.crud import account as crud_account
 from app.crud import auth as crud_auth
+from app.crud import session as crud_session
 from app.crud import user as crud_user
 from app.db.session import read_only, unit_of_work
-from app.schemas.auth import LoginForm
+from app.schemas.auth import LoginForm, PasswordChange, PasswordReset, RefreshForm
 from app.schemas.base import DIGITS, RecordId
 from app.schemas.user import UserUpdate
 
@@ -29,7 +40,14 @@ _bearer = OAuth2PasswordBearer(
 
 class NotVerifiedError(PermissionDeniedError):
     code = "NOT_VERIFIED"
-    text = "Your e-mail address is not verified yet. An admin can say that it is yours."
+    text = (
+        "Your e-mail address is not verified yet: open the link in the letter, or ask for another."
+    )
+
+
+class PasswordChangeRequiredError(PermissionDeniedError):
+    code = "PASSWORD_CHANGE_REQUIRED"
+    text = "Choose another password first: POST /users/me/password."
 
 
 def get_db(request: Request) -> Iterator[Session]:
@@ -37,41 +55,70 @@ def get_db(request: Request) -> Iterator[Session]:
 
     The transaction is committed after the handler and before the answer: a 2xx is durable.
     """
-    opened = read_only() if request.method in SAFE_METHODS else unit_of_work()
-    with opened as db:
+    is_safe = request.method in SAFE_METHODS
+    with read_only() if is_safe else unit_of_work(request.state.origin) as db:
         yield db
 
 
 DbSession = Annotated[Session, Depends(get_db, scope="function")]
+BearerToken = Annotated[str | None, Depends(_bearer)]
+
+
+def get_claims(request: Request, token: BearerToken) -> AccessClaims | None:
+    """Read the access token, from the header or from a browser's cookie.
+
+    Raises InvalidTokenError, CsrfFailedError.
+    """
+    if token is not None:
+        return read_access_token(token)
+    cookie = request.cookies.get(access_cookie())
+    if cookie is None:
+        return None
+    claims = read_access_token(cookie)
+    if request.method not in SAFE_METHODS:
+        refuse_forgery(request, session_id=claims.session_id)
+    return claims
 
 
 def get_optional_user(
-    request: Request, token: Annotated[str | None, Depends(_bearer)], db: DbSession
+    request: Request, claims: Annotated[AccessClaims | None, Depends(get_claims)], db: DbSession
 ) -> Principal | None:
     """Load who is asking, or None where nobody says so.
 
     Where a transaction follows, this reads ahead of it: nothing is locked or held while a
     password is hashed or a body refused.
     """
-    if token is None:
+    if claims is None:
         return None
-    user_id = read_access_token(token)
     if request.method in SAFE_METHODS:
-        user = crud_user.get_principal(db, user_id=user_id)
+        user = crud_auth.get_principal(db, claims=claims)
     else:
         with read_only() as reading:
-            user = crud_user.get_principal(reading, user_id=user_id)
+            user = crud_auth.get_principal(reading, claims=claims)
     if user is None:
         raise InvalidTokenError
+    origin: Origin = request.state.origin
+    origin.actor_id, origin.actor_email = user.id, user.profile["email"]
+    origin.session_id = user.session_id
     return user
 
 
 OptionalUser = Annotated[Principal | None, Depends(get_optional_user)]
 
 
-def get_current_user(user: OptionalUser) -> Principal:
+def get_signed_in_user(user: OptionalUser) -> Principal:
+    """Also one who has to choose another password before anything else."""
     if user is None:
         raise NotAuthenticatedError
+    return user
+
+
+SignedInUser = Annotated[Principal, Depends(get_signed_in_user)]
+
+
+def get_current_user(user: SignedInUser) -> Principal:
+    if user.must_change_password:
+        raise PasswordChangeRequiredError
     return user
 
 
@@ -112,18 +159,110 @@ async def whoever_is_signed_in(_user: CurrentUser) -> None:
     """Declares that a route asks for no permission beyond a login."""
 
 
+async def even_who_must_change_password(_user: SignedInUser) -> None:
+    """Declares the same of the few routes that somebody needs who has to change the password."""
+
+
 public: Final = Depends(anyone)
 signed_in: Final = Depends(whoever_is_signed_in)
+just_signed_in: Final = Depends(even_who_must_change_password)
 
 
-def authenticate(form: Annotated[LoginForm, Form()]) -> int:
-    """Check a login. The connection is back in the pool while the password is hashed."""
+@dataclass(frozen=True, slots=True)
+class Login:
+    credentials: crud_auth.Credentials
+    new_hash: str | None
+
+
+def check_login(request: Request, form: Annotated[LoginForm, Form()]) -> Login:
+    """No connection is held while the password is hashed. Raises InvalidCredentialsError."""
+    origin: Origin = request.state.origin
+    origin.device = device_of(request)
     with read_only() as db:
         credentials = crud_auth.get_credentials(db, login=form.username)
-    return crud_auth.check_credentials(credentials, password=form.password)
+    if not crud_auth.are_right(credentials, password=form.password) or credentials is None:
+        with unit_of_work(origin) as db:
+            crud_auth.note_failed_login(db, credentials=credentials)
+        raise crud_auth.InvalidCredentialsError
+    return Login(credentials, renewed_hash(form.password, credentials.hashed_password))
 
 
-AuthenticatedId = Annotated[int, Depends(authenticate)]
+CheckedLogin = Annotated[Login, Depends(check_login)]
+
+
+def device_of(request: Request) -> str:
+    agent = request.headers.get("user-agent", "")
+    return "".join(character for character in agent if character.isprintable())
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    text: str
+    is_cookie: bool
+
+
+def get_refresh_token(request: Request, form: RefreshForm | None = None) -> RefreshToken:
+    """Raises NotAuthenticatedError."""
+    if form is not None:
+        return RefreshToken(form.refresh_token, is_cookie=False)
+    cookie = request.cookies.get(refresh_cookie())
+    if cookie is None:
+        raise NotAuthenticatedError
+    return RefreshToken(cookie, is_cookie=True)
+
+
+GivenRefreshToken = Annotated[RefreshToken, Depends(get_refresh_token)]
+
+
+def get_named_session(
+    request: Request, token: BearerToken, db: DbSession, form: RefreshForm | None = None
+) -> AccessClaims:
+    """Tell which session is to end. Tokens that have expired name it too: nothing opens with them.
+
+    Raises NotAuthenticatedError, InvalidTokenError, CsrfFailedError.
+    """
+    if token is not None:
+        return read_access_token(token, may_be_expired=True)
+    if form is not None:
+        return crud_session.claims_of_refresh_token(db, refresh_token=form.refresh_token)
+    access, refresh = (request.cookies.get(name()) for name in (access_cookie, refresh_cookie))
+    if access is not None:
+        claims = read_access_token(access, may_be_expired=True)
+    elif refresh is not None:
+        claims = crud_session.claims_of_refresh_token(db, refresh_token=refresh)
+    else:
+        raise NotAuthenticatedError
+    refuse_forgery(request, session_id=claims.session_id)
+    return claims
+
+
+NamedSession = Annotated[AccessClaims, Depends(get_named_session)]
+
+
+def hash_reset(reset: PasswordReset) -> str:
+    """Raises SpentTokenError, PasswordTooEasyError."""
+    with read_only() as db:
+        crud_account.check_reset(db, reset=reset)
+    return hash_password(reset.password)
+
+
+HashedReset = Annotated[str, Depends(hash_reset)]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedChange:
+    stored: str | None
+    new_hash: str
+
+
+def check_password_change(change: PasswordChange, actor: SignedInUser) -> CheckedChange:
+    """Raises PasswordTooEasyError, CurrentPasswordWrongError."""
+    with read_only() as db:
+        stored = crud_account.check_change(db, change=change, actor=actor)
+    return CheckedChange(stored, crud_account.hash_change(change, stored=stored))
+
+
+HashedChange = Annotated[CheckedChange, Depends(check_password_change)]
 
 
 def _hash_passwords(user_id: int, user_in: UserUpdate, actor: Principal) -> crud_user.Passwords:

@@ -19,6 +19,7 @@ from app.db.integrity import LockedError, domain_error
 from app.middleware.problem import problem_response
 
 STATUSES: Final[Mapping[type[errors.DomainError], int]] = {
+    errors.SpentTokenError: 400,
     errors.NotAuthenticatedError: 401,
     errors.PermissionDeniedError: 403,
     errors.NotFoundError: 404,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import NoneType
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final, get_args, get_origin
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +18,7 @@ from pydantic import (
     ValidationError,
     create_model,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from app.api.dialects import ParameterError, Parameters, translate
@@ -77,7 +78,7 @@ class ListParameters:
             name if operator == "eq" else f"{name}_{operator}": (name, operator, annotation)
             for name, operator, annotation in _filters_of(schema)
         }
-        self._sortable = frozenset(schema.model_fields)
+        self._sortable = frozenset(_scalar_fields(schema))
         fields: dict[str, Any] = {
             parameter: (_list_of(annotation), [])
             for parameter, (*_, annotation) in self._filters.items()
@@ -173,8 +174,16 @@ def _list_of(annotation: Any) -> Any:
     return list[annotation]
 
 
+def _scalar_fields(schema: type[Schema]) -> dict[str, FieldInfo]:
+    return {
+        name: field
+        for name, field in schema.model_fields.items()
+        if get_origin(field.annotation) not in {dict, list}
+    }
+
+
 def _filters_of(schema: type[Schema]) -> Iterator[tuple[str, Operator, Any]]:
-    for name, field in schema.model_fields.items():
+    for name, field in _scalar_fields(schema).items():
         kinds = set(get_args(field.annotation)) or {field.annotation}
         is_nullable = NoneType in kinds
         (kind,) = kinds - {NoneType}

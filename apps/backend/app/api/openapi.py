@@ -20,9 +20,11 @@ bare arrays with their totals in headers, and understand the list parameters of 
 `refine` beside those shown here.
 """
 TAGS: Final = [
-    {"name": "auth", "description": "Signing in."},
+    {"name": "auth", "description": "Signing in and out, and on which devices you are."},
+    {"name": "accounts", "description": "Registration, verification, passwords."},
     {"name": "users", "description": "People, their roles and departments, and yourself."},
     {"name": "items", "description": "What users own."},
+    {"name": "audit", "description": "Who did what."},
     {"name": "health", "description": "For probes and load balancers."},
 ]
 

@@ -6,7 +6,9 @@ The order of the fields counts: a check sees only the fields above its own.
 
 import re
 import secrets
+from email.utils import parseaddr
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -25,6 +27,12 @@ MIN_KEY_CHARACTERS: Final = 10  # Distinct ones: "aaaa…" is long, and no secre
 ASYNC_DRIVERS: Final = frozenset({"aiosqlite", "asyncpg", "psycopg_async", "aiopg"})
 
 TextList = Annotated[list[str], NoDecode]
+RateLimits = Annotated[
+    str,
+    Field(
+        pattern=r"^\d+ ?/ ?\d* ?(second|minute|hour|day)(;\d+ ?/ ?\d* ?(second|minute|hour|day))*$"
+    ),
+]
 
 
 class Settings(BaseSettings):
@@ -83,9 +91,19 @@ class Settings(BaseSettings):
     ALGORITHM: Literal["HS256", "HS384", "HS512"] = Field(
         "HS256", description="How tokens are signed: `HS256`, `HS384` or `HS512`."
     )
-    ACCESS_TOKEN_EXPIRE_MINUTES: int = Field(
-        15, ge=1, le=1440, description="How long a login lasts, 1 to 1440."
+    SECRET_KEY_PREVIOUS: SecretStr | None = Field(
+        None, description="The key before this one: still read, no longer signed with."
     )
+    ACCESS_TOKEN_EXPIRE_MINUTES: int = Field(
+        15, ge=1, le=1440, description="How long an access token lasts, 1 to 1440."
+    )
+    REFRESH_TOKEN_EXPIRE_DAYS: int = Field(
+        7, ge=1, le=365, description="How long a session lasts, however much it is used."
+    )
+    SESSION_IDLE_DAYS: int = Field(
+        3, ge=1, le=365, description="How long a session lasts that nobody uses."
+    )
+    OPEN_REGISTRATION: bool = Field(False, description="Whether anyone may register.")
     ALLOWED_ORIGINS: TextList = Field(
         [],
         validation_alias=AliasChoices("ALLOWED_ORIGINS", "BACKEND_CORS_ORIGINS"),
@@ -99,6 +117,56 @@ class Settings(BaseSettings):
     )
     DEFAULT_TOKEN_QUOTA: int | None = Field(
         100_000, ge=0, le=2**53 - 1, description="Monthly, for new users; `null` is unlimited."
+    )
+    REDIS_URL: SecretStr | None = Field(
+        None,
+        description="Makes rate limits exact over several processes: `redis://` or `rediss://`.",
+    )
+    RATE_LIMIT_ENABLED: bool = Field(True, description="Whether there are rate limits at all.")
+    RATE_LIMIT_ANONYMOUS: RateLimits = Field(
+        "60/minute;1000/hour", description="Requests of one address without a login."
+    )
+    RATE_LIMIT_USER: RateLimits = Field("1200/minute", description="Requests of one user.")
+    RATE_LIMIT_LOGIN: RateLimits = Field(
+        "5/minute", description="Password attempts on one account."
+    )
+    RATE_LIMIT_LOGIN_ADDRESS: RateLimits = Field(
+        "30/minute", description="Password attempts of one address: an office shares one."
+    )
+    RATE_LIMIT_REFRESH: RateLimits = Field(
+        "10/minute", description="Refreshes of one session; log-outs of one address."
+    )
+    RATE_LIMIT_LETTERS: RateLimits = Field(
+        "5/hour", description="Letters that anyone may ask for, to one e-mail address."
+    )
+    TRUSTED_PROXIES: TextList = Field(
+        [],
+        description="Addresses or networks whose `X-Forwarded-For` is believed: a JSON array.",
+    )
+    SMTP_HOST: str | None = Field(
+        None, description="Delivers letters. Without one they go to the log."
+    )
+    SMTP_PORT: int = Field(587, ge=1, le=65535, description="The mail server's port.")
+    SMTP_SECURITY: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="How to reach it: `starttls`, `tls` or `none`."
+    )
+    SMTP_USER: str | None = Field(None, description="Where the mail server wants a login.")
+    SMTP_PASSWORD: SecretStr | None = Field(None, description="Of that login.")
+    SMTP_TIMEOUT_SECONDS: float = Field(
+        10, gt=0, description="How long to wait for the mail server."
+    )
+    EMAILS_FROM: str | None = Field(
+        None, description="The sender of letters: `Backdesk <backdesk@example.com>`."
+    )
+    JOBS_ENABLED: bool = Field(
+        True, description="Whether this process delivers letters and cleans up in the background."
+    )
+    AUDIT_RETENTION_DAYS: int = Field(400, ge=1, description="How long audit events are kept.")
+    REQUEST_TIMEOUT_SECONDS: float = Field(
+        20, gt=0, description="A request that takes longer, as with a frozen database, gets 503."
+    )
+    CLIENT_TIMEOUT_SECONDS: float = Field(
+        20, gt=0, description="How long a client may take to send a request."
     )
     MAX_BODY_BYTES: int = Field(1024**2, ge=1024, description="A larger request body is refused.")
     MAX_PAGE_SIZE: int = Field(1000, ge=1, le=10_000, description="The largest `limit` of a list.")
@@ -120,7 +188,7 @@ class Settings(BaseSettings):
     def is_sqlite(self) -> bool:
         return self.database_url.get_backend_name() == "sqlite"
 
-    @field_validator("ALLOWED_HOSTS", "ALLOWED_ORIGINS", mode="before")
+    @field_validator("ALLOWED_HOSTS", "ALLOWED_ORIGINS", "TRUSTED_PROXIES", mode="before")
     @classmethod
     def read_list(cls, value: Any) -> Any:
         """Take a JSON array, or names with commas between."""
@@ -200,10 +268,47 @@ class Settings(BaseSettings):
             raise ValueError("is empty, and PUBLIC_URL does not say where people reach this")
         return value
 
+    @field_validator("SECRET_KEY_PREVIOUS")
+    @classmethod
+    def refuse_same_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and value == info.data.get("SECRET_KEY"):
+            raise ValueError("is the present SECRET_KEY: it is for the one before")
+        return value
+
+    @field_validator("REDIS_URL")
+    @classmethod
+    def refuse_no_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.match(r"(rediss?|unix)://", value.get_secret_value()):
+            raise ValueError("must be a URL such as redis://host:6379/0")
+        return value
+
+    @field_validator("TRUSTED_PROXIES")
+    @classmethod
+    def refuse_no_network(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        for network in value:
+            try:
+                is_everybody = ip_network(network).prefixlen == 0
+            except ValueError:
+                raise ValueError(
+                    "must hold addresses or networks such as 10.0.0.0/8, not names or *"
+                ) from None
+            if is_everybody and info.data.get("ENVIRONMENT") != "local":
+                raise ValueError("must not hold every address: anyone could choose their own")
+        return value
+
+    @field_validator("EMAILS_FROM")
+    @classmethod
+    def refuse_no_sender(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("SMTP_HOST"):
+            raise ValueError("is missing: SMTP_HOST is set, and letters need a sender")
+        if value is not None and "@" not in parseaddr(value)[1]:
+            raise ValueError("is no address such as Backdesk <backdesk@example.com>")
+        return value
+
     @field_validator("API_V1_STR")
     @classmethod
     def refuse_taken_path(cls, value: str) -> str:
-        if value in {"/health", "/docs"}:
+        if value in {"/health", "/docs", "/account"}:
             raise ValueError("is taken by another part of the application")
         return value
 

@@ -27,6 +27,14 @@ class InvalidInputError(DomainError):
     text = "The request is not valid."
 
 
+class SpentTokenError(DomainError):
+    """A one-time token that was used, replaced or never given out, or whose time is up."""
+
+    code = "SPENT_TOKEN"
+    text = "This link has been used already, or its time is up. Ask for a new one."
+    field = "token"
+
+
 class NotAuthenticatedError(DomainError):
     code = "NOT_AUTHENTICATED"
     text = "Sign in to do this."

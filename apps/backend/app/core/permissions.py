@@ -16,6 +16,10 @@ class Permission(StrEnum):
     ITEMS_READ = "items:read"
     ITEMS_WRITE = "items:write"
     ITEMS_WRITE_OTHERS = "items:write-others"
+    SESSIONS_MANAGE = "sessions:manage"
+    AUDIT_READ = "audit:read"
+    LETTERS_MANAGE = "letters:manage"
+    JOBS_RUN = "jobs:run"
 
 
 class Role(StrEnum):
@@ -42,7 +46,7 @@ ROLE_PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
             Permission.ITEMS_WRITE_OTHERS,
         }
     ),
-    Role.AUDITOR: frozenset({Permission.USERS_READ, Permission.ITEMS_READ}),
+    Role.AUDITOR: frozenset({Permission.USERS_READ, Permission.ITEMS_READ, Permission.AUDIT_READ}),
     Role.USER: frozenset({Permission.ITEMS_READ, Permission.ITEMS_WRITE}),
 }
 
@@ -64,9 +68,11 @@ class Principal:
     """Who is asking. `profile` is the public record that was read to find out."""
 
     id: int
+    session_id: int
     role: Role
     department: str | None
     is_verified: bool
+    must_change_password: bool
     profile: Mapping[str, Any]
 
     @property
@@ -77,7 +83,11 @@ class Principal:
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """What may be done now: less than the role's, until the e-mail address is verified."""
+        """What may be done now: nothing while the password is to be changed, and less than the
+        role's until the e-mail address is verified.
+        """
+        if self.must_change_password:
+            return frozenset()
         permissions = ROLE_PERMISSIONS[self.role]
         return permissions if self.is_verified else permissions - VERIFIED_ONLY
 

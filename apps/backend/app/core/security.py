@@ -1,5 +1,6 @@
 """Passwords and access tokens. The one module that knows passlib and PyJWT."""
 
+import base64
 import hashlib
 import hmac
 import os
@@ -31,8 +32,8 @@ with warnings.catch_warnings():
 ISSUER: Final = "backdesk"
 AUDIENCE: Final = "backdesk-api"
 ACCESS: Final = "access"
-MAX_USER_ID: Final = 2**63 - 1  # What the database's column holds.
-CLAIMS: Final = ("sub", "jti", "type", "iss", "aud", "iat", "exp")
+MAX_ID: Final = 2**63 - 1  # What the database's column holds.
+CLAIMS: Final = ("sub", "sid", "jti", "type", "iss", "aud", "iat", "exp")
 
 # OWASP's second choice for argon2id: 19 MiB, 2 passes, 1 lane.
 _passwords = CryptContext(
@@ -50,13 +51,23 @@ _COMMON_PASSWORDS: Final = frozenset(FREQUENCY_LISTS["passwords"])
 
 class InvalidTokenError(NotAuthenticatedError):
     code = "INVALID_TOKEN"
-    text = "This access token is not valid, or no longer. Sign in again."
+    text = "This token is not valid, or no longer. Sign in again."
+
+
+class RetiredKeyError(Exception):
+    """What was made with a key that is no longer set cannot be made again."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
     text: str
     expires_in_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccessClaims:
+    user_id: int
+    session_id: int
 
 
 def hash_password(password: str) -> str:
@@ -85,16 +96,45 @@ def verify_password(password: str, hashed_password: str | None) -> bool:
     return matches and is_readable
 
 
+def renewed_hash(password: str, hashed_password: str | None) -> str | None:
+    """Hash anew what was hashed at another cost than today's; else return None."""
+    is_outdated = hashed_password is not None and _passwords.needs_update(hashed_password)
+    return hash_password(password) if is_outdated else None
+
+
 def is_common_password(password: str) -> bool:
     return password.lower() in _COMMON_PASSWORDS
 
 
-def create_access_token(*, user_id: int) -> AccessToken:
+def _keys() -> dict[str, str]:
+    """The present key first, then the one before it, each by its id."""
+    settings = get_settings()
+    secrets_set = (settings.SECRET_KEY, settings.SECRET_KEY_PREVIOUS)
+    keys = (secret.get_secret_value() for secret in secrets_set if secret is not None)
+    return {_key_id(key): key for key in keys}
+
+
+@lru_cache(maxsize=8)
+def _key_id(key: str) -> str:
+    return _hmac(key, b"", purpose="key-id").hex()[:16]
+
+
+def key_ids() -> list[str]:
+    """Return the present key's id first."""
+    return list(_keys())
+
+
+def present_key_id() -> str:
+    return next(iter(_keys()))
+
+
+def create_access_token(*, user_id: int, session_id: int) -> AccessToken:
     settings = get_settings()
     now = utc_now()
     lifetime = timedelta(minutes=settings.ACCESS_TOKEN_EXPIRE_MINUTES)
     claims = {
         "sub": str(user_id),
+        "sid": session_id,
         "jti": secrets.token_urlsafe(16),
         "type": ACCESS,
         "iss": ISSUER,
@@ -102,12 +142,13 @@ def create_access_token(*, user_id: int) -> AccessToken:
         "iat": now,
         "exp": now + lifetime,
     }
-    text = jwt.encode(claims, settings.SECRET_KEY.get_secret_value(), algorithm=settings.ALGORITHM)
+    key_id, key = next(iter(_keys().items()))
+    text = jwt.encode(claims, key, algorithm=settings.ALGORITHM, headers={"kid": key_id})
     return AccessToken(text=text, expires_in_seconds=int(lifetime.total_seconds()))
 
 
-def read_access_token(text: str) -> int:
-    """Return the id of the user whom the token was given to.
+def read_access_token(text: str, *, may_be_expired: bool = False) -> AccessClaims:
+    """Return whom, and in which session, the token was given to.
 
     Raises InvalidTokenError for a token that is malformed, foreign, expired, of another type,
     or that outlives what this server would have issued.
@@ -116,23 +157,50 @@ def read_access_token(text: str) -> int:
     try:
         claims = jwt.decode(
             text,
-            settings.SECRET_KEY.get_secret_value(),
+            _keys()[jwt.get_unverified_header(text).get("kid", "")],
             algorithms=[settings.ALGORITHM],
             issuer=ISSUER,
             audience=AUDIENCE,
-            options={"require": list(CLAIMS)},
+            options={"require": list(CLAIMS), "verify_exp": not may_be_expired},
         )
         lifetime = claims["exp"] - claims["iat"]
-        user_id = int(claims["sub"])
-    except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError):
+        user_id, session_id = int(claims["sub"]), claims["sid"]
+    except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, RecursionError):
         raise InvalidTokenError from None
-    is_ours = claims["type"] == ACCESS and 0 < user_id <= MAX_USER_ID
-    if not is_ours or lifetime > settings.ACCESS_TOKEN_EXPIRE_MINUTES * 60:
+    is_ours = claims["type"] == ACCESS and 0 < user_id <= MAX_ID
+    is_in_session = type(session_id) is int and 0 < session_id <= MAX_ID
+    is_too_long = lifetime > settings.ACCESS_TOKEN_EXPIRE_MINUTES * 60
+    if not is_ours or not is_in_session or is_too_long:
         raise InvalidTokenError
-    return user_id
+    return AccessClaims(user_id=user_id, session_id=session_id)
+
+
+def new_secret() -> str:
+    """Return 256 random bits as text."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_secret(secret: str) -> str:
+    """Return what is stored of a secret that nobody can guess: its SHA-256, in hex."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def derive_secret(data: str, *, purpose: str, key_id: str) -> str:
+    """Return a secret of 256 bits that only the holder of the key can make again.
+
+    Raises RetiredKeyError.
+    """
+    key = _keys().get(key_id)
+    if key is None:
+        raise RetiredKeyError(key_id)
+    digest = _hmac(key, data.encode(), purpose=purpose)
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def sign(data: bytes, *, purpose: str) -> bytes:
     """Return a keyed hash (HMAC-SHA256, 16 bytes) that holds for one purpose only."""
-    key = get_settings().SECRET_KEY.get_secret_value().encode()
-    return hmac.new(key, purpose.encode() + b"\0" + data, hashlib.sha256).digest()[:16]
+    return _hmac(get_settings().SECRET_KEY.get_secret_value(), data, purpose=purpose)[:16]
+
+
+def _hmac(key: str, data: bytes, *, purpose: str) -> bytes:
+    return hmac.new(key.encode(), purpose.encode() + b"\0" + data, hashlib.sha256).digest()

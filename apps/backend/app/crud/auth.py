@@ -1,12 +1,28 @@
+"""Who is asking, and whether a login is right."""
+
 from dataclasses import dataclass
+from typing import Any, Final
 
 from pydantic_core import PydanticCustomError
-from sqlalchemy import or_, select, update
+from sqlalchemy import bindparam, case, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.core.errors import NotAuthenticatedError
-from app.core.security import verify_password
+from app.core.permissions import Principal, Role
+from app.core.security import AccessClaims, verify_password
+from app.crud import audit
+from app.crud.session import (
+    OpenSession,
+    SessionNotFoundError,
+    end_session,
+    end_sessions,
+    is_live,
+    open_session,
+)
+from app.crud.user import USERS
+from app.db.session import origin_of
+from app.models.session import LoginSession
 from app.models.user import User
 from app.schemas.user import normalise_email
 
@@ -19,43 +35,131 @@ class InvalidCredentialsError(NotAuthenticatedError):
 @dataclass(frozen=True, slots=True)
 class Credentials:
     user_id: int
+    email: str
+    is_active: bool
     hashed_password: str | None
 
 
+# Built once: it runs for every request.
+_CALLER: Final = (
+    USERS.select.add_columns(User.must_change_password)
+    .join(LoginSession, LoginSession.user_id == User.id)
+    .where(
+        User.id == bindparam("user_id"),
+        User.is_active,
+        LoginSession.id == bindparam("session_id"),
+        is_live(bindparam("now")),
+    )
+)
+
+
+def get_principal(db: Session, *, claims: AccessClaims) -> Principal | None:
+    """Return the active user whom an access token names, while the session goes on."""
+    values = {"user_id": claims.user_id, "session_id": claims.session_id, "now": utc_now()}
+    row = db.execute(_CALLER, values).first()
+    if row is None:
+        return None
+    *public, must_change_password = row
+    profile = dict(zip(USERS.columns, public, strict=True))
+    return Principal(
+        id=claims.user_id,
+        session_id=claims.session_id,
+        role=Role(profile["role"]),
+        department=profile["department"],
+        is_verified=profile["is_verified"],
+        must_change_password=must_change_password,
+        profile=profile,
+    )
+
+
 def get_credentials(db: Session, *, login: str) -> Credentials | None:
-    """Find an active user by e-mail or user name, in any case."""
-    name = _as_stored(login)
+    """Find a user by e-mail or user name, in any case."""
+    name = stored_form(login)
     row = db.execute(
-        select(User.id, User.hashed_password).where(
-            or_(User.email == name, User.username == name), User.is_active
+        select(User.id, User.email, User.is_active, User.hashed_password).where(
+            or_(User.email == name, User.username == name)
         )
     ).first()
-    return row and Credentials(user_id=row.id, hashed_password=row.hashed_password)
+    return row and Credentials(*row)
 
 
-def _as_stored(login: str) -> str:
+def stored_form(login: str) -> str:
+    """Return what a user typed as it would stand in the database: one account, one spelling."""
     try:
         return normalise_email(login)
     except PydanticCustomError:
         return login.lower()
 
 
-def check_credentials(credentials: Credentials | None, *, password: str) -> int:
-    """Return the user's id. Hashes once whoever asks, so that time tells nothing.
+def are_right(credentials: Credentials | None, *, password: str) -> bool:
+    """Hash once whoever asks, so that time tells nothing."""
+    is_usable = credentials is not None and credentials.is_active
+    stored = credentials.hashed_password if credentials is not None and is_usable else None
+    return verify_password(password, stored)
 
-    Raises InvalidCredentialsError.
+
+def log_in(db: Session, *, credentials: Credentials, new_hash: str | None) -> OpenSession:
+    """Open a session. `new_hash` replaces a hash of yesterday's cost, unless it has changed since.
+
+    The moment is remembered; it is no change of the record: version and date stay.
+    Raises InvalidCredentialsError where the account was shut, or got another password, meanwhile.
     """
-    stored = credentials.hashed_password if credentials is not None else None
-    if not verify_password(password, stored) or credentials is None:
-        raise InvalidCredentialsError
-    return credentials.user_id
-
-
-def note_login(db: Session, *, user_id: int) -> None:
-    """Remember the moment. It is no change of the record: version and date stay."""
-    db.execute(
+    origin = origin_of(db)
+    values: dict[str, Any] = {"last_login_at": utc_now(), "updated_at": User.updated_at}
+    stored = credentials.hashed_password
+    is_unchanged = User.hashed_password == stored
+    if new_hash is not None:  # Two who sign in at once may both bring one.
+        values["hashed_password"] = case((is_unchanged, new_hash), else_=User.hashed_password)
+        is_unchanged = true()
+    found = db.scalar(
         update(User)
-        .where(User.id == user_id)
-        .values(last_login_at=utc_now(), updated_at=User.updated_at)
+        .where(User.id == credentials.user_id, User.is_active, is_unchanged)
+        .values(values)
+        .returning(User.id)
         .execution_options(synchronize_session=False)
     )
+    if found is None:
+        raise InvalidCredentialsError
+    session = open_session(db, user_id=credentials.user_id)
+    origin.actor_id, origin.actor_email = credentials.user_id, credentials.email
+    origin.session_id = session.id
+    audit.record(db, action="login", resource_type="user", resource_id=credentials.user_id)
+    return session
+
+
+def note_failed_login(db: Session, *, credentials: Credentials | None) -> None:
+    """What was typed as a name is not noted: it may be a password."""
+    known_id = credentials.user_id if credentials is not None else None
+    audit.record(db, action="login_failed", resource_type="user", resource_id=known_id)
+
+
+def log_out(db: Session, *, claims: AccessClaims) -> None:
+    """End the session, unless it has ended already."""
+    if end_session(db, session_id=claims.session_id, user_id=claims.user_id):
+        _record_logout(db, "logout", claims)
+
+
+def log_out_everywhere(db: Session, *, claims: AccessClaims) -> None:
+    """End all of the user's sessions; a token of one that has ended already ends no other."""
+    if end_session(db, session_id=claims.session_id, user_id=claims.user_id):
+        end_sessions(db, user_id=claims.user_id)
+        _record_logout(db, "logout_all", claims)
+
+
+def _record_logout(db: Session, action: str, claims: AccessClaims) -> None:
+    origin = origin_of(db)
+    origin.actor_id, origin.session_id = claims.user_id, claims.session_id
+    origin.actor_email = db.scalar(select(User.email).where(User.id == claims.user_id))
+    audit.record(db, action=action, resource_type="user", resource_id=claims.user_id)
+
+
+def end_own_session(db: Session, *, session_id: int, actor: Principal) -> None:
+    """Raises SessionNotFoundError."""
+    if not end_session(db, session_id=session_id, user_id=actor.id):
+        raise SessionNotFoundError
+    audit.record(db, action="session_ended", resource_type="user", resource_id=actor.id)
+
+
+def end_sessions_of(db: Session, *, user_id: int) -> None:
+    end_sessions(db, user_id=user_id)
+    audit.record(db, action="sessions_ended", resource_type="user", resource_id=user_id)

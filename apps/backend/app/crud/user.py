@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, bindparam, or_, select, true
+from sqlalchemy import ColumnElement, and_, or_, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -12,7 +12,11 @@ from app.core.config import get_settings
 from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
 from app.core.permissions import Principal, Role, Scope
 from app.core.security import hash_password, verify_password
+from app.crud.letter import send_verification, send_welcome, write_letter
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
+from app.crud.one_time_token import withdraw_tokens
+from app.crud.password import store_password
+from app.crud.session import end_sessions
 from app.crud.user_policy import (
     refuse_easy_password,
     refuse_forbidden_changes,
@@ -21,7 +25,9 @@ from app.crud.user_policy import (
 )
 from app.db.integrity import constraint_error
 from app.db.locks import take_turns
+from app.models.one_time_token import TokenPurpose
 from app.models.user import EMAIL_UNIQUE, USERNAME_UNIQUE, User
+from app.schemas.letter import LetterTemplate
 from app.schemas.listing import ListQuery
 from app.schemas.user import UserCreate, UserPublic, UserUpdate
 
@@ -87,24 +93,6 @@ def visible_to(actor: Principal) -> ColumnElement[bool]:
             return User.id == actor.id
 
 
-# Built once: it runs for every request.
-_ACTIVE_USER: Final = USERS.select.where(User.id == bindparam("user_id"), User.is_active)
-
-
-def get_principal(db: Session, *, user_id: int) -> Principal | None:
-    """Return the active user whom an access token names."""
-    row = db.execute(_ACTIVE_USER, {"user_id": user_id}).mappings().first()
-    if row is None:
-        return None
-    return Principal(
-        id=row["id"],
-        role=Role(row["role"]),
-        department=row["department"],
-        is_verified=row["is_verified"],
-        profile=dict(row),
-    )
-
-
 def get_user_record(db: Session, *, user_id: int, actor: Principal) -> Record | None:
     statement = USERS.select.where(User.id == user_id, visible_to(actor))
     return db.execute(statement).mappings().first()
@@ -147,8 +135,11 @@ def create_user(db: Session, *, user_in: UserCreate, actor: Principal | None = N
         refuse_easy_password(user_in.password, email=user_in.email, username=user_in.username)
         values["hashed_password"] = hash_password(user_in.password)  # Before the first statement.
     if user_in.username is None:
-        return _insert_with_generated_username(db, values, password=user_in.password)
-    return _insert(db, values)
+        user = insert_with_free_username(db, values, password=user_in.password)
+    else:
+        user = _insert(db, values)
+    send_welcome(db, user=user)
+    return user
 
 
 def check_passwords(
@@ -191,16 +182,44 @@ def update_user(
             raise CurrentPasswordWrongError
         changes["is_verified"] = False
     _refuse_losing_last_admin(db, user, changes)
-
     if (password := changes.pop("password", None)) is not None:
         names = {"email": user.email, "username": user.username} | changes
         refuse_easy_password(password, email=names["email"], username=names["username"])
-        changes["hashed_password"] = passwords.new_hash
+
+    old_email = user.email
     for name, value in changes.items():
         setattr(user, name, value)
     with constraint_error(_TAKEN):
         db.flush()
+    if passwords.new_hash is not None:
+        must_change = user.must_change_password
+        store_password(db, user=user, hashed_password=passwords.new_hash, must_change=must_change)
+    if "email" in changes:
+        _tell_both_addresses(db, user, old_email=old_email)
+    if changes.get("is_active") is False:
+        shut_out(db, user_id=user.id)
     return user
+
+
+def _tell_both_addresses(db: Session, user: User, *, old_email: str) -> None:
+    """Whoever reads the old address learns of it; the new one is to be verified."""
+    withdraw_tokens(db, user_id=user.id, purposes=list(TokenPurpose))
+    if user.is_active:
+        write_letter(
+            db,
+            user=user,
+            template=LetterTemplate.EMAIL_CHANGED,
+            recipient=old_email,
+            new_email=user.email,
+        )
+    if user.is_active and not user.is_verified:
+        send_verification(db, user=user)
+
+
+def shut_out(db: Session, *, user_id: int) -> None:
+    """End every session, and every link in a letter."""
+    end_sessions(db, user_id=user_id)
+    withdraw_tokens(db, user_id=user_id, purposes=list(TokenPurpose))
 
 
 def _changes(user: User, user_in: UserUpdate) -> dict[str, Any]:
@@ -219,13 +238,13 @@ def delete_user(db: Session, *, user: User, actor: Principal) -> None:
     _refuse_losing_last_admin(db, user, {"is_active": False})
     user.deleted_at = utc_now()
     db.flush()
+    shut_out(db, user_id=user.id)
 
 
 def set_password(db: Session, *, user: User, password: str) -> None:
     """Raises PasswordTooEasyError."""
     refuse_easy_password(password, email=user.email, username=user.username)
-    user.hashed_password = hash_password(password)
-    db.flush()
+    store_password(db, user=user, hashed_password=hash_password(password))
 
 
 def _insert(db: Session, values: dict[str, Any]) -> User:
@@ -236,11 +255,14 @@ def _insert(db: Session, values: dict[str, Any]) -> User:
     return user
 
 
-def _insert_with_generated_username(
-    db: Session, values: dict[str, Any], *, password: str | None
+def insert_with_free_username(
+    db: Session, values: dict[str, Any], *, wanted: str | None = None, password: str | None = None
 ) -> User:
-    """Take the first free name; whoever takes it meanwhile makes us try the next."""
-    for name in _free_usernames(db, email=values["email"]):
+    """Take the first free name; whoever takes it meanwhile makes us try the next.
+
+    Raises EmailTakenError; PasswordTooEasyError where the password is the name that was free.
+    """
+    for name in _free_usernames(db, wanted=wanted or values["email"].partition("@")[0]):
         if password is not None:
             refuse_easy_password(password, email=values["email"], username=name)
         try:
@@ -251,10 +273,9 @@ def _insert_with_generated_username(
     raise AssertionError("the names never end")
 
 
-def _free_usernames(db: Session, *, email: str) -> Iterator[str]:
-    """Make names of the local part: 3 to 44 of its lawful characters, then with a number."""
-    local = re.sub(r"[^a-z0-9._-]", "", email.partition("@")[0])
-    base = local[:44].ljust(3, "_")
+def _free_usernames(db: Session, *, wanted: str) -> Iterator[str]:
+    """Offer 3 to 44 lawful characters of what is wanted, then the same with a number."""
+    base = re.sub(r"[^a-z0-9._-]", "", wanted)[:44].ljust(3, "_")
     statement = select(User.username).where(User.username.startswith(base, autoescape=True))
     taken = set(db.scalars(statement))
     names = chain([base], (f"{base}{number}" for number in count(2)))

@@ -10,7 +10,15 @@ from app.models.user import User
 
 # Nobody sets these of their own account, whatever their role.
 PRIVILEGED: Final = frozenset(
-    {"role", "department", "is_active", "is_verified", "token_quota", "password"}
+    {
+        "role",
+        "department",
+        "is_active",
+        "is_verified",
+        "token_quota",
+        "password",
+        "must_change_password",
+    }
 )
 # Who sees one department only grants no role, and moves nobody out.
 BEYOND_DEPARTMENT: Final = frozenset({"role", "department"})
@@ -19,7 +27,10 @@ BEYOND_DEPARTMENT: Final = frozenset({"role", "department"})
 class PasswordTooEasyError(InvalidInputError):
     code = "PASSWORD_TOO_EASY"
     text = "This password is too easy to guess: {reason}."
-    field = "password"
+
+    def __init__(self, *, reason: str, field: str) -> None:
+        text = self.text.format(reason=reason)
+        super().__init__(reason=reason, fields={field: text})
 
 
 class FieldsNotPermittedError(PermissionDeniedError):
@@ -32,13 +43,15 @@ class FieldsNotPermittedError(PermissionDeniedError):
         super().__init__(names=", ".join(listed), fields=fields)
 
 
-def refuse_easy_password(password: str, *, email: str, username: str | None) -> None:
+def refuse_easy_password(
+    password: str, *, email: str, username: str | None, field: str = "password"
+) -> None:
     """Raises PasswordTooEasyError."""
     lowered = password.lower()
     if lowered in {email, email.partition("@")[0], username}:
-        raise PasswordTooEasyError(reason="it is your e-mail or user name")
+        raise PasswordTooEasyError(reason="it is your e-mail or user name", field=field)
     if is_common_password(lowered):
-        raise PasswordTooEasyError(reason="it is among the most common ones")
+        raise PasswordTooEasyError(reason="it is among the most common ones", field=field)
 
 
 def refuse_forbidden_creation(values: Mapping[str, Any], actor: Principal) -> None:

@@ -20,13 +20,19 @@ from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from app.core.config import Settings, get_settings
+from app.core.origin import Origin
 from app.core.security import HASHES_AT_ONCE
 
 IDLE_SECONDS_BEFORE_PING: Final = 5.0
 # The execution option of connections on which every statement is its own transaction.
 SINGLE_STATEMENTS: Final = "single_statements"
+ORIGIN: Final = "origin"  # The key of a session's `info`: who is at work in it.
 
 _building = threading.Lock()
+
+
+class UnitOfWork(Session):
+    """One transaction. What is written in it may be audited (`crud/audit.py`)."""
 
 
 class ReadingSession(Session):
@@ -36,7 +42,7 @@ class ReadingSession(Session):
 @dataclass(frozen=True)
 class _Database:
     engine: Engine
-    units: sessionmaker[Session]
+    units: sessionmaker[UnitOfWork]
     reads: sessionmaker[ReadingSession]
 
 
@@ -57,7 +63,7 @@ def _build() -> _Database:
     options: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
     return _Database(
         engine=engine,
-        units=sessionmaker(engine, **options),
+        units=sessionmaker(engine, class_=UnitOfWork, **options),
         reads=sessionmaker(reading, class_=ReadingSession, autoflush=False, **options),
     )
 
@@ -87,10 +93,16 @@ def _create_engine(settings: Settings) -> Engine:
 
 
 @contextmanager
-def unit_of_work() -> Iterator[Session]:
+def unit_of_work(origin: Origin | None = None) -> Iterator[Session]:
     """Commit when the block ends well, roll back when it raises."""
     with _database().units.begin() as db:
+        db.info[ORIGIN] = origin or Origin()
         yield db
+
+
+def origin_of(db: Session) -> Origin:
+    origin: Origin = db.info[ORIGIN]
+    return origin
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.config import get_settings
+from app.core.origin import Origin
 
 _CLIENT_ID_LENGTH = 128
 
@@ -16,6 +17,11 @@ log = structlog.get_logger("backdesk.access")
 
 def request_id_of(scope: Scope) -> str:
     return str(scope.get("state", {}).get("request_id", ""))
+
+
+def client_address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 class RequestContextMiddleware:
@@ -28,7 +34,8 @@ class RequestContextMiddleware:
             await self.app(scope, receive, send)
             return
         request_id = secrets.token_hex(12)
-        scope.setdefault("state", {})["request_id"] = request_id
+        origin = Origin(request_id=request_id, address=client_address(scope))
+        scope.setdefault("state", {}).update(request_id=request_id, origin=origin)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         if client_id := Headers(scope=scope).get("x-request-id"):

@@ -1,7 +1,7 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import BigInteger, Index, Select, String, select, text
+from sqlalchemy import BigInteger, Index, Select, String, false, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
@@ -38,6 +38,7 @@ class User(IdMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, Base):
     hashed_password: Mapped[str | None] = mapped_column(String(255))
     is_active: Mapped[bool] = mapped_column(default=True)
     is_verified: Mapped[bool] = mapped_column(default=False)
+    must_change_password: Mapped[bool] = mapped_column(default=False, server_default=false())
     token_quota: Mapped[int | None] = mapped_column(BigInteger)
     last_login_at: Mapped[datetime | None]
 

@@ -61,7 +61,10 @@ class UserCreate(InputSchema):
     department: Department | None = None
     role: RoleName = Role.USER
     password: NewPassword | None = Field(
-        None, description="Without one the user cannot sign in until a password is set."
+        None, description="Without one the user is invited by letter to set it."
+    )
+    must_change_password: bool = Field(
+        False, description="Whether the user must choose another password at the next sign-in."
     )
     is_active: bool = True
     is_verified: bool = True
@@ -79,6 +82,7 @@ class UserUpdate(UpdateSchema):
     department: Department | None = None
     role: RoleName | None = None
     password: NewPassword | None = None
+    must_change_password: bool | None = None
     is_active: bool | None = None
     is_verified: bool | None = None
     token_quota: TokenQuota | None = None
@@ -114,3 +118,4 @@ class UserPermissions(Schema):
 
     role: Role
     permissions: list[Permission]
+    must_change_password: bool = Field(description="Then nothing else is permitted before.")

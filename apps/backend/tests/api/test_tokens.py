@@ -17,21 +17,22 @@ from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.core.permissions import Role
-from app.core.security import create_access_token
+from app.core.security import create_access_token, present_key_id
 from app.models import User
 from tests.assertions import assert_error
-from tests.factories import make_user
+from tests.factories import make_token, make_user
 
 URL = "/api/v1/users/me"
 KEY = os.environ["SECRET_KEY"]
+HEADER = {"alg": "HS256", "typ": "JWT", "kid": present_key_id()}
 LIFETIME_SECONDS = 15 * 60
-CLAIMS = ("sub", "jti", "type", "iss", "aud", "iat", "exp")
+CLAIMS = ("sub", "sid", "jti", "type", "iss", "aud", "iat", "exp")
 
 
 @pytest.fixture
-def claims(user: User) -> dict[str, Any]:
+def claims(db: Session, user: User) -> dict[str, Any]:
     """What the server itself puts into a token of this user."""
-    token = create_access_token(user_id=user.id).text
+    token = make_token(db, user=user)
     claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
     return claims
 
@@ -54,7 +55,7 @@ def forge(header: dict[str, Any] | bytes, payload: dict[str, Any] | bytes, key: 
 def test_token_of_the_server_is_taken(
     anonymous: TestClient, user: User, claims: dict[str, Any]
 ) -> None:
-    response = ask(anonymous, forge({"alg": "HS256", "typ": "JWT"}, claims))
+    response = ask(anonymous, forge(HEADER, claims))
 
     assert response.status_code == 200
     assert response.json()["id"] == user.id
@@ -67,7 +68,7 @@ def test_token_of_the_server_tells_what_it_is(claims: dict[str, Any], user: User
 
 
 def test_tokens_of_one_moment_differ(user: User) -> None:
-    tokens = {create_access_token(user_id=user.id).text for _ in range(3)}
+    tokens = {create_access_token(user_id=user.id, session_id=1).text for _ in range(3)}
 
     assert len(tokens) == 3
 
@@ -88,7 +89,7 @@ def test_token_invalid_is_told_so(anonymous: TestClient) -> None:
 
 
 def test_token_in_the_address_is_none(anonymous: TestClient, claims: dict[str, Any]) -> None:
-    token = forge({"alg": "HS256"}, claims)
+    token = forge(HEADER, claims)
 
     response = anonymous.get(URL, params={"access_token": token})
 
@@ -99,7 +100,7 @@ def test_token_in_the_address_is_none(anonymous: TestClient, claims: dict[str, A
 def test_token_without_a_signature_is_refused(
     anonymous: TestClient, claims: dict[str, Any], algorithm: str
 ) -> None:
-    signed = forge({"alg": algorithm, "typ": "JWT"}, claims)
+    signed = forge(HEADER | {"alg": algorithm}, claims)
 
     responses = [ask(anonymous, signed), ask(anonymous, signed.rpartition(".")[0] + ".")]
 
@@ -111,7 +112,7 @@ def test_token_without_a_signature_is_refused(
 def test_token_of_another_algorithm_is_refused(
     anonymous: TestClient, claims: dict[str, Any], algorithm: str
 ) -> None:
-    response = ask(anonymous, jwt.encode(claims, KEY * 2, algorithm=algorithm))
+    response = ask(anonymous, jwt.encode(claims, KEY * 2, algorithm=algorithm, headers=HEADER | {"alg": algorithm}))
 
     assert_error(response, 401, "INVALID_TOKEN")
 
@@ -120,7 +121,7 @@ def test_token_of_another_algorithm_is_refused(
 def test_token_that_claims_another_algorithm_is_refused(
     anonymous: TestClient, claims: dict[str, Any], algorithm: Any
 ) -> None:
-    response = ask(anonymous, forge({"alg": algorithm, "typ": "JWT"}, claims))
+    response = ask(anonymous, forge(HEADER | {"alg": algorithm}, claims))
 
     assert_error(response, 401, "INVALID_TOKEN")
 
@@ -129,7 +130,7 @@ def test_token_that_claims_another_algorithm_is_refused(
 def test_token_of_another_key_is_refused(
     anonymous: TestClient, claims: dict[str, Any], key: str
 ) -> None:
-    response = ask(anonymous, forge({"alg": "HS256"}, claims, key))
+    response = ask(anonymous, forge(HEADER, claims, key))
 
     assert_error(response, 401, "INVALID_TOKEN")
 
@@ -137,8 +138,8 @@ def test_token_of_another_key_is_refused(
 def test_token_changed_after_signing_is_refused(
     anonymous: TestClient, claims: dict[str, Any], admin: User
 ) -> None:
-    mine = forge({"alg": "HS256"}, claims).split(".")
-    theirs = forge({"alg": "HS256"}, claims | {"sub": str(admin.id)}).split(".")
+    mine = forge(HEADER, claims).split(".")
+    theirs = forge(HEADER, claims | {"sub": str(admin.id)}).split(".")
 
     response = ask(anonymous, ".".join([mine[0], theirs[1], mine[2]]))
 
@@ -151,7 +152,7 @@ def test_token_without_a_claim_is_refused(
 ) -> None:
     del claims[claim]
 
-    response = ask(anonymous, forge({"alg": "HS256"}, claims))
+    response = ask(anonymous, forge(HEADER, claims))
 
     assert_error(response, 401, "INVALID_TOKEN")
 
@@ -192,7 +193,7 @@ def test_token_without_a_claim_is_refused(
 def test_token_with_another_claim_is_refused(
     anonymous: TestClient, claims: dict[str, Any], claim: str, value: Any
 ) -> None:
-    response = ask(anonymous, forge({"alg": "HS256"}, claims | {claim: value}))
+    response = ask(anonymous, forge(HEADER, claims | {claim: value}))
 
     assert_error(response, 401, "INVALID_TOKEN")
 
@@ -200,7 +201,7 @@ def test_token_with_another_claim_is_refused(
 def test_token_with_a_number_for_its_subject_is_refused(
     anonymous: TestClient, claims: dict[str, Any], user: User
 ) -> None:
-    response = ask(anonymous, forge({"alg": "HS256"}, claims | {"sub": user.id}))
+    response = ask(anonymous, forge(HEADER, claims | {"sub": user.id}))
 
     assert_error(response, 401, "INVALID_TOKEN")
 
@@ -221,7 +222,7 @@ def test_token_of_another_time_is_refused(
     now = int(time.time())
 
     response = ask(
-        anonymous, forge({"alg": "HS256"}, claims | {"iat": now + issued, "exp": now + expires})
+        anonymous, forge(HEADER, claims | {"iat": now + issued, "exp": now + expires})
     )
 
     assert_error(response, 401, "INVALID_TOKEN")
@@ -231,13 +232,13 @@ def test_token_of_another_time_is_refused(
 def test_token_with_a_text_for_its_time_is_refused(
     anonymous: TestClient, claims: dict[str, Any], claim: str
 ) -> None:
-    response = ask(anonymous, forge({"alg": "HS256"}, claims | {claim: str(claims[claim])}))
+    response = ask(anonymous, forge(HEADER, claims | {claim: str(claims[claim])}))
 
     assert_error(response, 401, "INVALID_TOKEN")
 
 
 def test_token_not_yet_in_force_is_refused(anonymous: TestClient, claims: dict[str, Any]) -> None:
-    response = ask(anonymous, forge({"alg": "HS256"}, claims | {"nbf": int(time.time()) + 60}))
+    response = ask(anonymous, forge(HEADER, claims | {"nbf": int(time.time()) + 60}))
 
     assert_error(response, 401, "INVALID_TOKEN")
 
@@ -275,7 +276,7 @@ def test_token_of_garbage_is_refused(anonymous: TestClient, token: bytes) -> Non
     "payload", [b"", b"[]", b"null", b"1", b'"text"', b"{", b"[" * 100_000, b"\xff"]
 )
 def test_token_around_no_claims_is_refused(anonymous: TestClient, payload: bytes) -> None:
-    response = ask(anonymous, forge({"alg": "HS256"}, payload))
+    response = ask(anonymous, forge(HEADER, payload))
 
     assert_error(response, 401, "INVALID_TOKEN")
 

@@ -12,7 +12,15 @@ from app.core.permissions import (
 
 
 def principal(role: Role, *, department: str | None = None) -> Principal:
-    return Principal(id=1, role=role, department=department, is_verified=True, profile={})
+    return Principal(
+        id=1,
+        session_id=1,
+        role=role,
+        department=department,
+        is_verified=True,
+        must_change_password=False,
+        profile={},
+    )
 
 
 @pytest.mark.parametrize(
@@ -23,7 +31,7 @@ def principal(role: Role, *, department: str | None = None) -> Principal:
             "manager",
             {"users:read", "users:write", "items:read", "items:write", "items:write-others"},
         ),
-        ("auditor", {"users:read", "items:read"}),
+        ("auditor", {"users:read", "items:read", "audit:read"}),
         ("user", {"items:read", "items:write"}),
     ],
 )

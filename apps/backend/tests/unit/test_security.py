@@ -2,6 +2,7 @@ import pytest
 
 from app.core.errors import NotAuthenticatedError
 from app.core.security import (
+    AccessClaims,
     InvalidTokenError,
     create_access_token,
     hash_password,
@@ -122,21 +123,21 @@ def test_sign_differs_by_key() -> None:
 
 
 def test_access_token_names_its_user() -> None:
-    token = create_access_token(user_id=7)
+    token = create_access_token(user_id=7, session_id=8)
 
-    assert read_access_token(token.text) == 7
+    assert read_access_token(token.text) == AccessClaims(user_id=7, session_id=8)
     assert token.expires_in_seconds == 15 * 60
 
 
 def test_access_token_is_new_every_time() -> None:
-    tokens = {create_access_token(user_id=7).text for _ in range(2)}
+    tokens = {create_access_token(user_id=7, session_id=8).text for _ in range(2)}
 
     assert len(tokens) == 2
 
 
 def test_access_token_of_another_key_is_refused() -> None:
     with changed_settings(SECRET_KEY="another-key-that-is-long-enough-to-sign"):
-        foreign = create_access_token(user_id=7).text
+        foreign = create_access_token(user_id=7, session_id=8).text
 
     with pytest.raises(InvalidTokenError):
         read_access_token(foreign)

@@ -1,23 +1,138 @@
-from fastapi import Response
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-from app.api.deps import AuthenticatedId, DbSession, public
+from fastapi import Query, Request, Response
+
+from app.api.cookies import clear_session_cookies, set_session_cookies
+from app.api.csrf import refuse_foreign_page, refuse_forgery
+from app.api.deps import (
+    CheckedLogin,
+    DbSession,
+    GivenRefreshToken,
+    Id,
+    NamedSession,
+    SignedInUser,
+    just_signed_in,
+    public,
+)
 from app.api.one_visit import HashingRoute
 from app.api.problems import problems
 from app.api.routing import Router
 from app.core.security import create_access_token
 from app.crud import auth as crud_auth
-from app.schemas.auth import TokenPublic
+from app.crud import session as crud_session
+from app.schemas.auth import CookiesPublic, SessionPublic, TokenPublic
 
-router = Router(prefix="/auth", tags=["auth"], route_class=HashingRoute)
+router = Router(prefix="/auth", tags=["auth"])
+hashing = Router(route_class=HashingRoute)
+
+Mode = Annotated[
+    Literal["token", "cookie"],
+    Query(description="`cookie` sets cookies for a browser instead of answering tokens."),
+]
 
 
-@router.post("/login", response_model=TokenPublic, responses=problems(401), dependencies=[public])
-def login(response: Response, user_id: AuthenticatedId, db: DbSession) -> TokenPublic:
+@hashing.post(
+    "/login",
+    response_model=TokenPublic | CookiesPublic,
+    responses=problems(401, 403),
+    dependencies=[public],
+)
+def login(
+    request: Request, response: Response, checked: CheckedLogin, db: DbSession, mode: Mode = "token"
+) -> TokenPublic | CookiesPublic:
     """Sign in by e-mail or user name.
 
     Unknown names, wrong passwords and inactive accounts are refused alike.
     """
-    crud_auth.note_login(db, user_id=user_id)
-    token = create_access_token(user_id=user_id)
+    if mode == "cookie":
+        refuse_foreign_page(request)
+    session = crud_auth.log_in(db, credentials=checked.credentials, new_hash=checked.new_hash)
+    return _answer(request, response, session, in_cookies=mode == "cookie")
+
+
+@router.post(
+    "/refresh",
+    response_model=TokenPublic | CookiesPublic,
+    responses=problems(401, 403),
+    dependencies=[public],
+)
+def refresh(
+    request: Request, response: Response, given: GivenRefreshToken, db: DbSession
+) -> TokenPublic | CookiesPublic:
+    """Exchange the refresh token, from the body or the cookie, for a new pair.
+
+    Each is good for one use. Using a spent one again ends the session, except within 10 seconds,
+    where two tabs that refresh at once get the same.
+    """
+    if given.is_cookie:
+        named = crud_session.claims_of_refresh_token(db, refresh_token=given.text)
+        refuse_forgery(request, session_id=named.session_id)
+    session = crud_session.refresh_session(db, refresh_token=given.text)
+    return _answer(request, response, session, in_cookies=given.is_cookie)
+
+
+@router.post("/logout", status_code=204, responses=problems(401, 403), dependencies=[public])
+def logout(request: Request, named: NamedSession, db: DbSession) -> Response:
+    """End the session of the access token (expired or not), the refresh token or the cookie.
+
+    Its access tokens stop working at once. Doing it again is no mistake.
+    """
+    crud_auth.log_out(db, claims=named)
+    return _signed_out(request)
+
+
+@router.post("/logout-all", status_code=204, responses=problems(401, 403), dependencies=[public])
+def logout_all(request: Request, named: NamedSession, db: DbSession) -> Response:
+    """End all of your sessions, on every device. A session that has ended already ends no other."""
+    crud_auth.log_out_everywhere(db, claims=named)
+    return _signed_out(request)
+
+
+@router.get("/sessions", response_model=list[SessionPublic], dependencies=[just_signed_in])
+def get_my_sessions(db: DbSession, actor: SignedInUser) -> Sequence[dict[str, Any]]:
+    """List the devices on which you are signed in, the last used first."""
+    return crud_session.get_sessions(db, user_id=actor.id, current_id=actor.session_id)
+
+
+@router.delete(
+    "/sessions/{session_id}",
+    status_code=204,
+    responses=problems(404),
+    dependencies=[just_signed_in],
+)
+def end_my_session(session_id: Id, db: DbSession, actor: SignedInUser) -> None:
+    """Sign out one of your devices."""
+    crud_auth.end_own_session(db, session_id=session_id, actor=actor)
+
+
+def _answer(
+    request: Request, response: Response, session: crud_session.OpenSession, *, in_cookies: bool
+) -> TokenPublic | CookiesPublic:
+    token = create_access_token(user_id=session.user_id, session_id=session.id)
     response.headers["Cache-Control"] = "no-store"
-    return TokenPublic(access_token=token.text, expires_in=token.expires_in_seconds)
+    if in_cookies:
+        csrf_token = set_session_cookies(
+            request,
+            response,
+            session_id=session.id,
+            access_token=token.text,
+            expires_in_seconds=token.expires_in_seconds,
+            refresh_token=session.refresh_token,
+            session_expires_at=session.expires_at,
+        )
+        return CookiesPublic(csrf_token=csrf_token, expires_in=token.expires_in_seconds)
+    return TokenPublic(
+        access_token=token.text,
+        refresh_token=session.refresh_token,
+        expires_in=token.expires_in_seconds,
+    )
+
+
+def _signed_out(request: Request) -> Response:
+    response = Response(status_code=204)
+    clear_session_cookies(request, response)
+    return response
+
+
+router.include_router(hashing)

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 
@@ -10,6 +10,8 @@ from app.api.deps import (
     HashedPasswords,
     Id,
     MyHashedPasswords,
+    SignedInUser,
+    just_signed_in,
     requires,
     signed_in,
 )
@@ -18,10 +20,13 @@ from app.api.pages import answer_page
 from app.api.problems import CREATE_ANSWERS, LIST_ANSWERS, delete_answers, problems
 from app.api.routing import Router
 from app.core.permissions import Permission
+from app.crud import auth as crud_auth
 from app.crud import item as crud_item
+from app.crud import session as crud_session
 from app.crud import user as crud_user
 from app.crud.listing import Record
 from app.models.user import User
+from app.schemas.auth import SessionPublic
 from app.schemas.item import ItemPublic
 from app.schemas.listing import ListQuery
 from app.schemas.user import UserCreate, UserPermissions, UserPublic, UserUpdate
@@ -59,8 +64,8 @@ LockedUser = Annotated[User, Depends(get_locked_user)]
 LockedMe = Annotated[User, Depends(get_locked_me)]
 
 
-@router.get("/me", response_model=UserPublic, dependencies=[signed_in])
-def get_me(actor: CurrentUser) -> Record:
+@router.get("/me", response_model=UserPublic, dependencies=[just_signed_in])
+def get_me(actor: SignedInUser) -> Record:
     """Show who is signed in."""
     return actor.profile
 
@@ -102,10 +107,14 @@ def delete_me(request: Request, db: DbSession, actor: CurrentUser, me: LockedMe)
     return answer_deleted(request, me, UserPublic)
 
 
-@router.get("/me/permissions", response_model=UserPermissions, dependencies=[signed_in])
-def get_my_permissions(actor: CurrentUser) -> UserPermissions:
+@router.get("/me/permissions", response_model=UserPermissions, dependencies=[just_signed_in])
+def get_my_permissions(actor: SignedInUser) -> UserPermissions:
     """Tell what a panel may show to whom is signed in."""
-    return UserPermissions(role=actor.role, permissions=sorted(actor.permissions))
+    return UserPermissions(
+        role=actor.role,
+        permissions=sorted(actor.permissions),
+        must_change_password=actor.must_change_password,
+    )
 
 
 @router.get(
@@ -198,3 +207,28 @@ def get_user_items(
     """List a user's items, with the parameters of the list of all items."""
     page = crud_item.get_items(db, query=query, actor=actor, owner_id=owner["id"])
     return answer_page(page, query=query, unit="items", request=request, response=response)
+
+
+@router.get(
+    "/{user_id}/sessions",
+    response_model=list[SessionPublic],
+    responses=problems(404),
+    dependencies=[requires(Permission.SESSIONS_MANAGE)],
+)
+def get_user_sessions(
+    user: VisibleUser, db: DbSession, actor: CurrentUser
+) -> Sequence[dict[str, Any]]:
+    """List the devices on which a user is signed in, the last used first."""
+    return crud_session.get_sessions(db, user_id=user["id"], current_id=actor.session_id)
+
+
+@router.delete(
+    "/{user_id}/sessions",
+    status_code=204,
+    responses=problems(404),
+    dependencies=[requires(Permission.SESSIONS_MANAGE)],
+)
+def end_user_sessions(user: VisibleUser, db: DbSession) -> Response:
+    """Sign a user out on every device."""
+    crud_auth.end_sessions_of(db, user_id=user["id"])
+    return Response(status_code=204)

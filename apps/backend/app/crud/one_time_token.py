@@ -1,0 +1,95 @@
+"""Single-use, expiring tokens, which letters carry in their links."""
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy.orm import Session
+
+from app.core.clock import utc_now
+from app.core.errors import SpentTokenError
+from app.core.security import derive_secret, hash_secret, new_secret, present_key_id
+from app.models.one_time_token import OneTimeToken, TokenPurpose
+from app.models.user import User
+
+LIFETIMES: Final[Mapping[TokenPurpose, timedelta]] = {
+    TokenPurpose.VERIFY_EMAIL: timedelta(hours=24),
+    TokenPurpose.RESET_PASSWORD: timedelta(hours=1),
+    TokenPurpose.INVITATION: timedelta(days=7),
+}
+
+
+def issue_token(db: Session, *, user: User, purpose: TokenPurpose) -> OneTimeToken:
+    """Make a token for the user's present address; older ones of the purpose are dead."""
+    withdraw_tokens(db, user_id=user.id, purposes=[purpose])
+    now = utc_now()
+    token = OneTimeToken(
+        user_id=user.id,
+        purpose=purpose,
+        email=user.email,
+        nonce=new_secret(),
+        key_id=present_key_id(),
+        created_at=now,
+        expires_at=now + LIFETIMES[purpose],
+    )
+    token.token_hash = hash_secret(token_text(token))
+    db.add(token)
+    db.flush()
+    return token
+
+
+def token_text(token: OneTimeToken) -> str:
+    """Make the token that the letter's link holds. Raises RetiredKeyError."""
+    purpose = f"one-time-token:{token.purpose}"
+    return derive_secret(token.nonce, purpose=purpose, key_id=token.key_id)
+
+
+def is_valid(token: OneTimeToken) -> bool:
+    return token.used_at is None and token.expires_at > utc_now()
+
+
+def withdraw_tokens(db: Session, *, user_id: int, purposes: Collection[TokenPurpose]) -> None:
+    db.execute(
+        update(OneTimeToken)
+        .where(
+            OneTimeToken.user_id == user_id,
+            OneTimeToken.purpose.in_(purposes),
+            OneTimeToken.used_at.is_(None),
+        )
+        .values(used_at=utc_now())
+    )
+
+
+def owner_of_token(db: Session, *, text: str, purposes: Collection[TokenPurpose]) -> User | None:
+    """Return the active user to whose present address a token was sent that is still good."""
+    return db.scalar(
+        select(User)
+        .join(OneTimeToken, OneTimeToken.user_id == User.id)
+        .where(_is_good(text, purposes), OneTimeToken.email == User.email, User.is_active)
+    )
+
+
+def use_token(db: Session, *, text: str, purposes: Collection[TokenPurpose]) -> User:
+    """Spend the token, and return its owner with the row locked. Raises SpentTokenError."""
+    user = owner_of_token(db, text=text, purposes=purposes)
+    used_id = db.scalar(
+        update(OneTimeToken)
+        .where(_is_good(text, purposes))
+        .values(used_at=utc_now())
+        .returning(OneTimeToken.id)
+        .execution_options(synchronize_session=False)
+    )
+    if user is None or used_id is None:
+        raise SpentTokenError
+    db.refresh(user, with_for_update={"key_share": True})
+    return user
+
+
+def _is_good(text: str, purposes: Collection[TokenPurpose]) -> ColumnElement[bool]:
+    return and_(
+        OneTimeToken.token_hash == hash_secret(text),
+        OneTimeToken.purpose.in_(purposes),
+        OneTimeToken.used_at.is_(None),
+        OneTimeToken.expires_at > utc_now(),
+    )

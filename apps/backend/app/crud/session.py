@@ -1,0 +1,221 @@
+"""Logins: opened with a refresh token, renewed by spending it for the next, ended for good."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Select, and_, select, update
+from sqlalchemy.orm import Session
+
+from app.core.clock import utc_now
+from app.core.config import get_settings
+from app.core.errors import NotAuthenticatedError, NotFoundError
+from app.core.security import (
+    AccessClaims,
+    InvalidTokenError,
+    RetiredKeyError,
+    derive_secret,
+    hash_secret,
+    new_secret,
+    present_key_id,
+)
+from app.crud import audit
+from app.db.session import origin_of
+from app.models.session import LoginSession, RefreshToken
+from app.models.user import User
+
+# Two tabs that refresh at once both mean well; a thief comes later.
+GRACE: Final = timedelta(seconds=10)
+MAX_DEVICE_LENGTH: Final = 200
+MOST_SHOWN: Final = 100
+
+
+class RefreshTokenReusedError(NotAuthenticatedError):
+    code = "REFRESH_TOKEN_REUSED"
+    text = "This refresh token was used before, so the session is ended. Sign in again."
+
+
+class SessionNotFoundError(NotFoundError):
+    code = "SESSION_NOT_FOUND"
+    text = "There is no such session."
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session as its client gets it; the refresh token is stored nowhere in this form."""
+
+    id: int
+    user_id: int
+    refresh_token: str
+    expires_at: datetime
+
+
+def is_live(now: datetime | Any) -> ColumnElement[bool]:
+    return and_(
+        LoginSession.ended_at.is_(None),
+        LoginSession.expires_at > now,
+        LoginSession.idle_expires_at > now,
+    )
+
+
+def get_sessions(db: Session, *, user_id: int, current_id: int) -> list[dict[str, Any]]:
+    """Return the user's live sessions, the last used first."""
+    columns = (
+        LoginSession.id,
+        LoginSession.device,
+        LoginSession.address,
+        LoginSession.created_at,
+        LoginSession.last_used_at,
+        LoginSession.expires_at,
+        (LoginSession.id == current_id).label("is_current"),
+    )
+    statement = (
+        select(*columns)
+        .where(LoginSession.user_id == user_id, is_live(utc_now()))
+        .order_by(LoginSession.last_used_at.desc(), LoginSession.id.desc())
+        .limit(MOST_SHOWN)
+    )
+    return [dict(row) for row in db.execute(statement).mappings()]
+
+
+def open_session(db: Session, *, user_id: int) -> OpenSession:
+    origin = origin_of(db)
+    now = utc_now()
+    session = LoginSession(
+        user_id=user_id,
+        device=origin.device[:MAX_DEVICE_LENGTH],
+        address=origin.address or "",
+        created_at=now,
+        last_used_at=now,
+        idle_expires_at=_idle_until(now),
+        expires_at=now + timedelta(days=get_settings().REFRESH_TOKEN_EXPIRE_DAYS),
+    )
+    db.add(session)
+    db.flush()
+    refresh_token = new_secret()
+    _store_token(db, refresh_token, session_id=session.id, now=now)
+    return OpenSession(session.id, user_id, refresh_token, session.expires_at)
+
+
+def refresh_session(db: Session, *, refresh_token: str) -> OpenSession:
+    """Spend the token for its successor. The latter is a keyed hash of the former, so that two
+    who spend one at the same time get the same.
+
+    Raises InvalidTokenError, and RefreshTokenReusedError, after which the session is ended.
+    """
+    now = utc_now()
+    session_id = db.scalar(
+        update(RefreshToken)
+        .where(
+            RefreshToken.token_hash == hash_secret(refresh_token),
+            RefreshToken.spent_at.is_(None),
+            RefreshToken.session_id.in_(_renewable(now)),
+        )
+        .values(spent_at=now, key_id=present_key_id())
+        .returning(RefreshToken.session_id)
+        .execution_options(synchronize_session=False)
+    )
+    if session_id is None:
+        return _answer_again(db, refresh_token=refresh_token, now=now)
+    session = db.execute(
+        update(LoginSession)
+        .where(LoginSession.id == session_id)
+        .values(last_used_at=now, idle_expires_at=_idle_until(now))
+        .returning(LoginSession.user_id, LoginSession.expires_at)
+        .execution_options(synchronize_session=False)
+    ).one()
+    successor = _successor(refresh_token, key_id=present_key_id())
+    _store_token(db, successor, session_id=session_id, now=now)
+    return OpenSession(session_id, session.user_id, successor, session.expires_at)
+
+
+def _answer_again(db: Session, *, refresh_token: str, now: datetime) -> OpenSession:
+    """Follow a token spent within the grace to the one that is live; a later use is a theft.
+
+    Raises InvalidTokenError, RefreshTokenReusedError.
+    """
+    token = db.execute(
+        select(
+            RefreshToken.spent_at,
+            RefreshToken.key_id,
+            RefreshToken.session_id,
+            LoginSession.user_id,
+            LoginSession.expires_at,
+        )
+        .join(LoginSession, LoginSession.id == RefreshToken.session_id)
+        .where(
+            RefreshToken.token_hash == hash_secret(refresh_token),
+            LoginSession.id.in_(_renewable(now)),
+        )
+    ).first()
+    if token is None:
+        raise InvalidTokenError
+    if token.spent_at is None:
+        return OpenSession(token.session_id, token.user_id, refresh_token, token.expires_at)
+    if now - token.spent_at <= GRACE:
+        successor = _successor(refresh_token, key_id=token.key_id)
+        return _answer_again(db, refresh_token=successor, now=now)
+    end_session(db, session_id=token.session_id, user_id=token.user_id)
+    origin_of(db).session_id = token.session_id
+    audit.record(db, action="refresh_refused", resource_type="user", resource_id=token.user_id)
+    db.commit()  # The refusal below must not bring the session back to life.
+    raise RefreshTokenReusedError
+
+
+def end_session(db: Session, *, session_id: int, user_id: int) -> bool:
+    """Tell whether there was anything to end."""
+    return bool(_end(db, LoginSession.id == session_id, LoginSession.user_id == user_id))
+
+
+def end_sessions(db: Session, *, user_id: int, but: int | None = None) -> int:
+    """End all of a user's sessions, or all but one, and return how many there were."""
+    kept = LoginSession.id != but if but is not None else LoginSession.id.is_not(None)
+    return _end(db, LoginSession.user_id == user_id, kept)
+
+
+def _end(db: Session, *which: ColumnElement[bool]) -> int:
+    ended = db.scalars(
+        update(LoginSession)
+        .where(LoginSession.ended_at.is_(None), *which)
+        .values(ended_at=utc_now())
+        .returning(LoginSession.id)
+        .execution_options(synchronize_session=False)
+    )
+    return len(ended.all())
+
+
+def claims_of_refresh_token(db: Session, *, refresh_token: str) -> AccessClaims:
+    """Name the session, ended or not, of any token ever given out. Raises InvalidTokenError."""
+    row = db.execute(
+        select(LoginSession.user_id, LoginSession.id)
+        .join(RefreshToken, RefreshToken.session_id == LoginSession.id)
+        .where(RefreshToken.token_hash == hash_secret(refresh_token))
+    ).first()
+    if row is None:
+        raise InvalidTokenError
+    return AccessClaims(*row)
+
+
+def _renewable(now: datetime) -> Select[int]:
+    return (
+        select(LoginSession.id)
+        .join(User, User.id == LoginSession.user_id)
+        .where(is_live(now), User.is_active, User.deleted_at.is_(None))
+    )
+
+
+def _idle_until(now: datetime) -> datetime:
+    return now + timedelta(days=get_settings().SESSION_IDLE_DAYS)
+
+
+def _successor(refresh_token: str, *, key_id: str) -> str:
+    try:
+        return derive_secret(refresh_token, purpose="refresh-successor", key_id=key_id)
+    except RetiredKeyError:
+        raise InvalidTokenError from None
+
+
+def _store_token(db: Session, refresh_token: str, *, session_id: int, now: datetime) -> None:
+    token_hash = hash_secret(refresh_token)
+    db.add(RefreshToken(session_id=session_id, token_hash=token_hash, created_at=now))
+    db.flush()

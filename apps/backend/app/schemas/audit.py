@@ -1,0 +1,22 @@
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from app.schemas.base import Schema
+
+
+class AuditPublic(Schema):
+    """Who did what to which record, when, from where, in which request. Secrets never."""
+
+    id: int
+    at: datetime
+    actor_id: int | None
+    actor_email: str | None
+    action: str
+    resource_type: str
+    resource_id: int | None
+    changes: dict[str, list[Any]] = Field(description="Of each field the value before and after.")
+    request_id: str | None
+    session_id: int | None
+    ip: str | None
