@@ -13,15 +13,11 @@ from sqlalchemy.orm import Session
 from app.core.clock import utc_now
 from app.core.origin import Origin
 from app.crud.listing import Listing, Page, get_page, public_columns
-from app.db.base import Base
 from app.db.session import UnitOfWork, origin_of
 from app.models.audit_event import AuditEvent
-from app.models.item import Item
-from app.models.user import User
+from app.models.mixins import AuditMixin
 from app.schemas.audit import AuditPublic
-from app.schemas.item import ItemPublic
 from app.schemas.listing import ListQuery
-from app.schemas.user import UserPublic
 
 EVENTS: Final = Listing(
     model=AuditEvent,
@@ -31,11 +27,6 @@ EVENTS: Final = Listing(
 
 # What follows from the change itself tells nothing.
 _IMPLIED: Final = frozenset({"id", "created_at", "updated_at", "last_login_at", "version"})
-# The fields of each audited model. Those left out, a hash of a password say, are never noted.
-AUDITED: Final[Mapping[type[Base], tuple[str, frozenset[str]]]] = {
-    User: ("user", frozenset(UserPublic.model_fields) - _IMPLIED | {"must_change_password"}),
-    Item: ("item", frozenset(ItemPublic.model_fields) - _IMPLIED),
-}
 
 
 def record(
@@ -57,38 +48,36 @@ def get_events(db: Session, *, query: ListQuery) -> Page:
 
 @event.listens_for(UnitOfWork, "after_flush")
 def _capture(db: Session, _context: object) -> None:
-    events = [_creation(db, row) for row in db.new if type(row) in AUDITED]
-    events += [
-        found
-        for row in db.dirty
-        if type(row) in AUDITED and (found := _change(db, row)) is not None
-    ]
+    events = [_creation(db, row) for row in db.new if isinstance(row, AuditMixin)]
+    changes = (_change(db, row) for row in db.dirty if isinstance(row, AuditMixin))
+    events += [change for change in changes if change is not None]
     if events:
         db.execute(insert(AuditEvent), events)
 
 
+def _audited_fields(model: type[AuditMixin]) -> list[str]:
+    names = {attribute.key for attribute in inspect(model).column_attrs}
+    return sorted(names - model.never_audited - _IMPLIED)
+
+
 def _creation(db: Session, row: Any) -> dict[str, Any]:
-    resource_type, fields = AUDITED[type(row)]
-    values = {name: getattr(row, name) for name in sorted(fields)}
+    values = {name: getattr(row, name) for name in _audited_fields(type(row))}
     changes = {name: [None, value] for name, value in values.items() if value is not None}
-    return _event(db, "create", resource_type, row.id, changes)
+    return _event(db, "create", row.audited_as, row.id, changes)
 
 
 def _change(db: Session, row: Any) -> dict[str, Any] | None:
-    resource_type, fields = AUDITED[type(row)]
     attributes = inspect(row).attrs
-    histories = {name: attributes[name].history for name in sorted({*fields, "deleted_at"})}
-    before_and_after = {
+    histories = {name: attributes[name].history for name in _audited_fields(type(row))}
+    changes = {
         name: [history.deleted[0] if history.deleted else None, history.added[0]]
         for name, history in histories.items()
         if history.added
     }
-    deletion = before_and_after.pop("deleted_at", None)
+    deletion = changes.pop("deleted_at", None)
     if deletion is not None:
-        return _event(db, "delete" if deletion[1] else "restore", resource_type, row.id, {})
-    if not before_and_after:
-        return None
-    return _event(db, "update", resource_type, row.id, before_and_after)
+        return _event(db, "delete" if deletion[1] else "restore", row.audited_as, row.id, {})
+    return _event(db, "update", row.audited_as, row.id, changes) if changes else None
 
 
 def _event(

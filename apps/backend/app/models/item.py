@@ -2,16 +2,18 @@ from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db.base import Base
-from app.models.mixins import IdMixin, SoftDeleteMixin, TimestampMixin, VersionMixin
+from app.models.mixins import AuditMixin, IdMixin, SoftDeleteMixin, TimestampMixin, VersionMixin
 from app.models.user import User
 
 
-class Item(IdMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, Base):
+class Item(IdMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, AuditMixin, Base):
     __tablename__ = "items"
     __table_args__ = (
         Index("ix_items_created_at_id", "created_at", "id"),
         {"sqlite_autoincrement": True},  # An id is never given twice.
     )
+
+    audited_as = "item"
 
     title: Mapped[str] = mapped_column(String(200))
     description: Mapped[str | None] = mapped_column(Text)

@@ -1,5 +1,5 @@
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from sqlalchemy import event
 from sqlalchemy.engine.default import DefaultExecutionContext
@@ -50,6 +50,13 @@ class SoftDeleteMixin:
     """
 
     deleted_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class AuditMixin:
+    """Every change of a row is noted in the audit, field by field (`crud/audit.py`)."""
+
+    audited_as: ClassVar[str]
+    never_audited: ClassVar[frozenset[str]] = frozenset()  # Secrets.
 
 
 _NOT_DELETED: Final = with_loader_criteria(

@@ -5,7 +5,7 @@ from sqlalchemy import BigInteger, Index, Select, String, false, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
-from app.models.mixins import IdMixin, SoftDeleteMixin, TimestampMixin, VersionMixin
+from app.models.mixins import AuditMixin, IdMixin, SoftDeleteMixin, TimestampMixin, VersionMixin
 
 EMAIL_UNIQUE: Final = "uq_users_email"
 USERNAME_UNIQUE: Final = "uq_users_username"
@@ -13,7 +13,7 @@ USERNAME_UNIQUE: Final = "uq_users_username"
 _present = text("deleted_at IS NULL")
 
 
-class User(IdMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, Base):
+class User(IdMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, AuditMixin, Base):
     """E-mail and user name are stored in lower case, and unique among users not deleted."""
 
     __tablename__ = "users"
@@ -29,6 +29,9 @@ class User(IdMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, Base):
         Index("ix_users_created_at_id", "created_at", "id"),
         {"sqlite_autoincrement": True},  # An id is never given twice.
     )
+
+    audited_as = "user"
+    never_audited = frozenset({"hashed_password"})
 
     email: Mapped[str] = mapped_column(String(254))
     username: Mapped[str] = mapped_column(String(50))

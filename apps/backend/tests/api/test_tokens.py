@@ -112,7 +112,10 @@ def test_token_without_a_signature_is_refused(
 def test_token_of_another_algorithm_is_refused(
     anonymous: TestClient, claims: dict[str, Any], algorithm: str
 ) -> None:
-    response = ask(anonymous, jwt.encode(claims, KEY * 2, algorithm=algorithm, headers=HEADER | {"alg": algorithm}))
+    response = ask(
+        anonymous,
+        jwt.encode(claims, KEY * 2, algorithm=algorithm, headers=HEADER | {"alg": algorithm}),
+    )
 
     assert_error(response, 401, "INVALID_TOKEN")
 
@@ -221,9 +224,7 @@ def test_token_of_another_time_is_refused(
 ) -> None:
     now = int(time.time())
 
-    response = ask(
-        anonymous, forge(HEADER, claims | {"iat": now + issued, "exp": now + expires})
-    )
+    response = ask(anonymous, forge(HEADER, claims | {"iat": now + issued, "exp": now + expires}))
 
     assert_error(response, 401, "INVALID_TOKEN")
 

@@ -39,7 +39,7 @@ FILE: Final = re.compile(
     r"[\w.-]*(/[\w.-]+)+/?|[\w.-]+/|\.[a-z]\w+"
     r"|[\w-]+\.(py|md|toml|ini|yml|yaml|txt|in|json|mjs|mako)"
 )
-NO_FILE: Final = re.compile(r"/.*|(application|text)/.*|\.\.?/?")
+NO_FILE: Final = re.compile(r"/.*|(application|text)/.*|\.\.?/?|\d+/(minute|hour)")
 NEW_FILE: Final = re.compile(r"`([^`]+)`.*\bnew\b")
 # What looks like a name in the code: some_name, SomeName, some_name(), Some.name.
 NAME: Final = re.compile(r"[A-Za-z_][\w.]*(\([^)]*\))?")
