@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 import jwt
+import structlog
 from argon2.exceptions import Argon2Error
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
@@ -47,6 +48,8 @@ _passwords = CryptContext(
 HASHES_AT_ONCE: Final = min(4, os.cpu_count() or 1)
 _hashing = threading.BoundedSemaphore(HASHES_AT_ONCE)
 _COMMON_PASSWORDS: Final = frozenset(FREQUENCY_LISTS["passwords"])
+
+log = structlog.get_logger("backdesk.security")
 
 
 class InvalidTokenError(NotAuthenticatedError):
@@ -92,14 +95,22 @@ def verify_password(password: str, hashed_password: str | None) -> bool:
             return False  # No password of ours; nothing was hashed.
         except (ValueError, Argon2Error):  # A hash that says argon2 and then goes on otherwise.
             _passwords.verify(password, stand_in)
-            return False
+            matches = is_readable = False
+    if hashed_password is not None and not is_readable:
+        log.warning("stored password hash is unreadable")  # Whose, the audit of the request says.
     return matches and is_readable
 
 
 def renewed_hash(password: str, hashed_password: str | None) -> str | None:
-    """Hash anew what was hashed at another cost than today's; else return None."""
-    is_outdated = hashed_password is not None and _passwords.needs_update(hashed_password)
-    return hash_password(password) if is_outdated else None
+    """Hash anew what was hashed at another cost than today's; else return None.
+
+    The salt stays, so that two who sign in at once come by the same hash.
+    """
+    if hashed_password is None or not _passwords.needs_update(hashed_password):
+        return None
+    salt = argon2.from_string(hashed_password).salt
+    with _hashing:
+        return str(_passwords.handler().using(salt=salt).hash(password))
 
 
 def is_common_password(password: str) -> bool:

@@ -1,10 +1,10 @@
 """Who is asking, and whether a login is right."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from pydantic_core import PydanticCustomError
-from sqlalchemy import bindparam, case, or_, select, true, update
+from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -99,22 +99,22 @@ def are_right(credentials: Credentials | None, *, password: str) -> bool:
 
 
 def log_in(db: Session, *, credentials: Credentials, new_hash: str | None) -> OpenSession:
-    """Open a session. `new_hash` replaces a hash of yesterday's cost, unless it has changed since.
+    """Open a session. `new_hash` replaces a hash of yesterday's cost.
 
     The moment is remembered; it is no change of the record: version and date stay.
     Raises InvalidCredentialsError where the account was shut, or got another password, meanwhile.
     """
     origin = origin_of(db)
-    values: dict[str, Any] = {"last_login_at": utc_now(), "updated_at": User.updated_at}
     stored = credentials.hashed_password
-    is_unchanged = User.hashed_password == stored
-    if new_hash is not None:  # Two who sign in at once may both bring one.
-        values["hashed_password"] = case((is_unchanged, new_hash), else_=User.hashed_password)
-        is_unchanged = true()
+    renewed = new_hash or stored  # Another who signs in at the same time may have stored it.
     found = db.scalar(
         update(User)
-        .where(User.id == credentials.user_id, User.is_active, is_unchanged)
-        .values(values)
+        .where(
+            User.id == credentials.user_id,
+            User.is_active,
+            User.hashed_password.in_([stored, renewed]),
+        )
+        .values(hashed_password=renewed, last_login_at=utc_now(), updated_at=User.updated_at)
         .returning(User.id)
         .execution_options(synchronize_session=False)
     )
