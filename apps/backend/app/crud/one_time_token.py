@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, Select, and_, select, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -63,16 +63,13 @@ def withdraw_tokens(db: Session, *, user_id: int, purposes: Collection[TokenPurp
 
 def owner_of_token(db: Session, *, text: str, purposes: Collection[TokenPurpose]) -> User | None:
     """Return the active user to whose present address a token was sent that is still good."""
-    return db.scalar(
-        select(User)
-        .join(OneTimeToken, OneTimeToken.user_id == User.id)
-        .where(_is_good(text, purposes), OneTimeToken.email == User.email, User.is_active)
-    )
+    return db.scalar(_owner(text, purposes))
 
 
 def use_token(db: Session, *, text: str, purposes: Collection[TokenPurpose]) -> User:
     """Spend the token, and return its owner with the row locked. Raises SpentTokenError."""
-    user = owner_of_token(db, text=text, purposes=purposes)
+    # The user before the token, as whoever withdraws tokens locks them: nobody waits in a circle.
+    user = db.scalar(_owner(text, purposes).with_for_update(of=User, key_share=True))
     used_id = db.scalar(
         update(OneTimeToken)
         .where(_is_good(text, purposes))
@@ -82,8 +79,15 @@ def use_token(db: Session, *, text: str, purposes: Collection[TokenPurpose]) -> 
     )
     if user is None or used_id is None:
         raise SpentTokenError
-    db.refresh(user, with_for_update={"key_share": True})
     return user
+
+
+def _owner(text: str, purposes: Collection[TokenPurpose]) -> Select[User]:
+    return (
+        select(User)
+        .join(OneTimeToken, OneTimeToken.user_id == User.id)
+        .where(_is_good(text, purposes), OneTimeToken.email == User.email, User.is_active)
+    )
 
 
 def _is_good(text: str, purposes: Collection[TokenPurpose]) -> ColumnElement[bool]:
