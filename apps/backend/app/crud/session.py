@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from sqlalchemy import ColumnElement, Select, and_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, select, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -134,6 +134,19 @@ def _answer_again(db: Session, *, refresh_token: str, now: datetime) -> OpenSess
 
     Raises InvalidTokenError, RefreshTokenReusedError.
     """
+    token = _find_token(db, refresh_token=refresh_token, now=now)
+    while token.spent_at is not None:
+        if now - token.spent_at > GRACE:
+            _refuse_reuse(db, session_id=token.session_id, user_id=token.user_id)
+        refresh_token = _successor(refresh_token, key_id=token.key_id)
+        token = _find_token(db, refresh_token=refresh_token, now=now)
+    return OpenSession(token.session_id, token.user_id, refresh_token, token.expires_at)
+
+
+def _find_token(
+    db: Session, *, refresh_token: str, now: datetime
+) -> Row[datetime | None, str | None, int, int, datetime]:
+    """Raises InvalidTokenError."""
     token = db.execute(
         select(
             RefreshToken.spent_at,
@@ -150,14 +163,13 @@ def _answer_again(db: Session, *, refresh_token: str, now: datetime) -> OpenSess
     ).first()
     if token is None:
         raise InvalidTokenError
-    if token.spent_at is None:
-        return OpenSession(token.session_id, token.user_id, refresh_token, token.expires_at)
-    if now - token.spent_at <= GRACE:
-        successor = _successor(refresh_token, key_id=token.key_id)
-        return _answer_again(db, refresh_token=successor, now=now)
-    end_session(db, session_id=token.session_id, user_id=token.user_id)
-    origin_of(db).session_id = token.session_id
-    audit.record(db, action="refresh_refused", resource_type="user", resource_id=token.user_id)
+    return token
+
+
+def _refuse_reuse(db: Session, *, session_id: int, user_id: int) -> NoReturn:
+    end_session(db, session_id=session_id, user_id=user_id)
+    origin_of(db).session_id = session_id
+    audit.record(db, action="refresh_refused", resource_type="user", resource_id=user_id)
     db.commit()  # The refusal below must not bring the session back to life.
     raise RefreshTokenReusedError
 

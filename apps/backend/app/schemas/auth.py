@@ -6,7 +6,8 @@ from pydantic import Field
 from app.schemas.base import InputSchema, Schema
 from app.schemas.user import Email, FullName, GivenPassword, NewPassword, Username
 
-SecretText = Annotated[str, Field(min_length=1, max_length=200)]
+# Longer than any of ours, so that a token of another kind is refused as what it is.
+SecretText = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
 class LoginForm(InputSchema):
