@@ -7,6 +7,7 @@ from app.core.config import get_settings
 from app.core.errors import PermissionDeniedError, SpentTokenError
 from app.core.permissions import Principal, Role
 from app.core.security import hash_password, verify_password
+from app.crud import audit
 from app.crud import user as crud_user
 from app.crud.letter import send_verification, write_letter
 from app.crud.one_time_token import issue_token, owner_of_token, use_token
@@ -35,19 +36,21 @@ def register(db: Session, *, registration: Registration) -> None:
 
     Raises PasswordTooEasyError.
     """
-    email, username = registration.email, registration.username
-    refuse_easy_password(registration.password, email=email, username=username)
+    email, password = registration.email, registration.password
+    username = registration.username or crud_user.username_of(email)
+    refuse_easy_password(password, email=email, username=username)
     values = {
         "email": email,
+        "username": username,
         "full_name": registration.full_name,
         "role": Role.USER,
         "is_verified": False,
         "token_quota": get_settings().DEFAULT_TOKEN_QUOTA,
-        "hashed_password": hash_password(registration.password),  # Before the first statement.
+        "hashed_password": hash_password(password),  # Before the first statement.
     }
     try:
         with db.begin_nested():
-            user = crud_user.insert_with_free_username(db, values, wanted=username)
+            user = crud_user.insert_with_free_username(db, values, password=password)
     except crud_user.EmailTakenError:
         _tell_owner(db, email=email)
     else:
@@ -56,7 +59,7 @@ def register(db: Session, *, registration: Registration) -> None:
 
 def request_verification(db: Session, *, email: str) -> None:
     """Send the letter to whom it helps, and nothing to anyone else."""
-    user = _active_user(db, email=email)
+    user = _asked_for(db, email=email, action="verification_requested")
     if user is not None and not user.is_verified:
         send_verification(db, user=user)
 
@@ -70,7 +73,7 @@ def verify_email(db: Session, *, token: str) -> None:
 
 
 def request_password_reset(db: Session, *, email: str) -> None:
-    user = _active_user(db, email=email)
+    user = _asked_for(db, email=email, action="password_reset_requested")
     if user is not None:
         token = issue_token(db, user=user, purpose=TokenPurpose.RESET_PASSWORD)
         write_letter(db, user=user, template=LetterTemplate.RESET_PASSWORD, token=token)
@@ -136,12 +139,19 @@ def change_password(
     store_password(db, user=user, hashed_password=hashed_password, kept_session_id=actor.session_id)
 
 
-def _active_user(db: Session, *, email: str) -> User | None:
-    return db.scalar(select(User).where(User.email == email, User.is_active))
+def _asked_for(db: Session, *, email: str, action: str) -> User | None:
+    """Find the active user whose address a stranger gave. The event is written for unknown ones
+    too: time would tell whether a transaction had anything to commit.
+    """
+    user = db.scalar(select(User).where(User.email == email, User.is_active))
+    known_id = user.id if user is not None else None
+    audit.record(db, action=action, resource_type="user", resource_id=known_id)
+    return user
 
 
 def _tell_owner(db: Session, *, email: str) -> None:
-    if (owner := _active_user(db, email=email)) is not None:
+    owner = _asked_for(db, email=email, action="registration_tried")
+    if owner is not None:
         write_letter(db, user=owner, template=LetterTemplate.REGISTRATION_TRIED)
 
 

@@ -1,4 +1,5 @@
 import re
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, count
@@ -58,7 +59,7 @@ class UsernameTakenError(ConflictError):
 
 class CurrentPasswordWrongError(PermissionDeniedError):
     code = "CURRENT_PASSWORD_WRONG"
-    text = "Changing your e-mail needs your current password, and this is not it."
+    text = "This needs your current password beside it, and what you gave is not it."
     field = "current_password"
 
 
@@ -77,10 +78,10 @@ class Passwords:
     """The slow part of an update, done before a row is locked."""
 
     new_hash: str | None
-    is_current_right: bool
+    confirmed_hash: str | None  # The stored one, if the current password given was found to fit.
 
 
-NO_PASSWORDS: Final = Passwords(new_hash=None, is_current_right=False)
+NO_PASSWORDS: Final = Passwords(new_hash=None, confirmed_hash=None)
 
 
 def visible_to(actor: Principal) -> ColumnElement[bool]:
@@ -131,8 +132,9 @@ def create_user(db: Session, *, user_in: UserCreate, actor: Principal | None = N
             values["department"] = actor.department
         refuse_forbidden_creation(values, actor)
     values.setdefault("token_quota", get_settings().DEFAULT_TOKEN_QUOTA)
+    values["username"] = user_in.username or username_of(user_in.email)
     if user_in.password is not None:
-        refuse_easy_password(user_in.password, email=user_in.email, username=user_in.username)
+        refuse_easy_password(user_in.password, email=user_in.email, username=values["username"])
         values["hashed_password"] = hash_password(user_in.password)  # Before the first statement.
     if user_in.username is None:
         user = insert_with_free_username(db, values, password=user_in.password)
@@ -161,9 +163,10 @@ def check_passwords(
 
 def hash_passwords(user_in: UserUpdate, *, stored: str | None) -> Passwords:
     new, current = user_in.password, user_in.current_password
+    is_right = current is not None and verify_password(current, stored)
     return Passwords(
         new_hash=None if new is None else hash_password(new),
-        is_current_right=current is not None and verify_password(current, stored),
+        confirmed_hash=stored if is_right else None,
     )
 
 
@@ -178,7 +181,7 @@ def update_user(
     changes = _changes(user, user_in)
     refuse_forbidden_changes(user, changes, actor)
     if "email" in changes and user.id == actor.id:
-        if not passwords.is_current_right:
+        if passwords.confirmed_hash is None or passwords.confirmed_hash != user.hashed_password:
             raise CurrentPasswordWrongError
         changes["is_verified"] = False
     _refuse_losing_last_admin(db, user, changes)
@@ -255,16 +258,19 @@ def _insert(db: Session, values: dict[str, Any]) -> User:
     return user
 
 
-def insert_with_free_username(
-    db: Session, values: dict[str, Any], *, wanted: str | None = None, password: str | None = None
-) -> User:
+def username_of(email: str) -> str:
+    """Make 3 to 44 lawful characters of an e-mail's local part."""
+    return re.sub(r"[^a-z0-9._-]", "", email.partition("@")[0])[:44].ljust(3, "_")
+
+
+def insert_with_free_username(db: Session, values: dict[str, Any], *, password: str | None) -> User:
     """Take the first free name; whoever takes it meanwhile makes us try the next.
 
-    Raises EmailTakenError; PasswordTooEasyError where the password is the name that was free.
+    Raises EmailTakenError.
     """
-    for name in _free_usernames(db, wanted=wanted or values["email"].partition("@")[0]):
-        if password is not None:
-            refuse_easy_password(password, email=values["email"], username=name)
+    for name in _free_usernames(db, wanted=values["username"]):
+        if password is not None and name == password.lower():
+            continue
         try:
             with db.begin_nested():
                 return _insert(db, values | {"username": name})
@@ -274,12 +280,12 @@ def insert_with_free_username(
 
 
 def _free_usernames(db: Session, *, wanted: str) -> Iterator[str]:
-    """Offer 3 to 44 lawful characters of what is wanted, then the same with a number."""
-    base = re.sub(r"[^a-z0-9._-]", "", wanted)[:44].ljust(3, "_")
-    statement = select(User.username).where(User.username.startswith(base, autoescape=True))
-    taken = set(db.scalars(statement))
-    names = chain([base], (f"{base}{number}" for number in count(2)))
-    return (name for name in names if name not in taken)
+    """Offer what is wanted, then the same with a number, which at last is drawn by lot."""
+    base = wanted[:44]
+    names = [wanted, *(f"{base}{number}" for number in range(2, 100))]
+    taken = set(db.scalars(select(User.username).where(User.username.in_(names))))
+    drawn = (f"{base}{secrets.randbelow(10**6)}" for _ in count())
+    return (name for name in chain(names, drawn) if name not in taken)
 
 
 def _is_active_admin() -> ColumnElement[bool]:

@@ -240,22 +240,38 @@ def test_create_user_refuses_an_easy_password(
     assert count_users(db) == 1
 
 
-@pytest.mark.parametrize(
-    ("email", "password"),
-    [
-        ("margaret+hale@example.com", "MargaretHale"),
-        ("margaret@example.com", "margaret2"),
-    ],
-)
-def test_create_user_refuses_the_user_name_it_makes_as_password(
-    as_admin: TestClient, db: Session, email: str, password: str
+def test_create_user_refuses_the_user_name_it_would_make_as_password(
+    as_admin: TestClient, db: Session
+) -> None:
+    response = as_admin.post(
+        URL, json={"email": "margaret+hale@example.com", "password": "MargaretHale"}
+    )
+
+    assert_error(response, 422, "PASSWORD_TOO_EASY", "password")
+    assert count_users(db) == 1
+
+
+def test_create_user_gives_no_user_name_that_is_the_password(
+    as_admin: TestClient, db: Session
 ) -> None:
     make_user(db, username="margaret")
 
-    response = as_admin.post(URL, json={"email": email, "password": password})
+    response = as_admin.post(URL, json={"email": "margaret@example.com", "password": "Margaret2"})
 
-    assert_error(response, 422, "PASSWORD_TOO_EASY", "password")
-    assert count_users(db) == 2
+    assert response.json()["username"] == "margaret3"
+
+
+def test_create_user_finds_a_free_user_name_among_very_many(
+    as_admin: TestClient, db: Session
+) -> None:
+    names = ["ann", *(f"ann{number}" for number in range(2, 130))]
+    db.add_all(User(email=f"{name}@x.example", username=name, role="user") for name in names)
+    db.commit()
+
+    response = as_admin.post(URL, json={"email": "ann@example.com"})
+
+    assert response.status_code == 201
+    assert re.fullmatch(r"ann\d{1,6}", response.json()["username"])
 
 
 @pytest.mark.parametrize(
