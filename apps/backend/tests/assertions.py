@@ -1,4 +1,5 @@
 from datetime import datetime
+from typing import Any
 
 from httpx2 import Response
 
@@ -26,3 +27,11 @@ def assert_error(response: Response, status: int, code: str, *fields: str) -> No
     assert body["message"] == body["detail"]
     assert body["request_id"] == response.headers["x-request-id"]
     assert datetime.fromisoformat(body["timestamp"]).tzinfo is not None
+
+
+def what_tells(response: Response) -> dict[str, Any]:
+    """Return an answer without what differs from request to request, to compare it whole."""
+    changing = {"timestamp", "request_id"}
+    body = {name: value for name, value in response.json().items() if name not in changing}
+    headers = {name: value for name, value in response.headers.items() if name != "x-request-id"}
+    return {"status": response.status_code, "body": body, "headers": headers}

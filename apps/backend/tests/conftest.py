@@ -6,14 +6,18 @@ without it the tests run on SQLite files.
 
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from argon2 import low_level
+from argon2.exceptions import VerifyMismatchError
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.orm import Session
 
 from app.core.config import Settings, get_settings
 from app.core.permissions import Role
+from app.core.security import verify_password
 from app.db import migrations
 from app.db.session import dispose, get_engine
 from app.main import create_app
@@ -114,6 +118,44 @@ def client_of(db: Session, _entered_client: TestClient) -> Callable[[User], Test
         return client
 
     return client_of
+
+
+@pytest.fixture
+def statements(database: None) -> Iterator[list[str]]:
+    """Every statement that the application runs while the test lasts."""
+    seen: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    event.listen(get_engine(), "before_cursor_execute", note)
+    yield seen
+    event.remove(get_engine(), "before_cursor_execute", note)
+
+
+@pytest.fixture
+def hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the library calls that computed a password's hash, as they happen."""
+    verify_password("", None)  # Whatever is computed once per process is computed now.
+    calls: list[str] = []
+
+    def count(name: str) -> None:
+        original = getattr(low_level, name)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            try:
+                result = original(*args, **kwargs)
+            except VerifyMismatchError:  # Computed, and not equal.
+                calls.append(name)
+                raise
+            calls.append(name)
+            return result
+
+        monkeypatch.setattr(low_level, name, counted)
+
+    count("hash_secret")
+    count("verify_secret")
+    return calls
 
 
 @pytest.fixture

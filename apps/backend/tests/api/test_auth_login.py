@@ -1,15 +1,13 @@
 from typing import Any
 
 import pytest
-from argon2 import low_level
-from argon2.exceptions import VerifyMismatchError
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.models import User
-from tests.assertions import assert_error
+from tests.assertions import assert_error, what_tells
 from tests.factories import make_user
 
 URL = "/api/v1/auth/login"
@@ -34,39 +32,6 @@ def make_ann(db: Session, **values: Any) -> User:
 
 def sign_in(client: TestClient, username: str, password: str = PASSWORD) -> Response:
     return client.post(URL, data={"username": username, "password": password})
-
-
-def what_tells(response: Response) -> dict[str, Any]:
-    """The answer without what differs from request to request."""
-    changing = {"timestamp", "request_id"}
-    body = {name: value for name, value in response.json().items() if name not in changing}
-    headers = {name: value for name, value in response.headers.items() if name != "x-request-id"}
-    return {"status": response.status_code, "body": body, "headers": headers}
-
-
-@pytest.fixture
-def hashes(anonymous: TestClient, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the library calls that computed a hash, as they happen."""
-    sign_in(anonymous, "warm-up")  # Whatever is computed once per process is computed now.
-    calls: list[str] = []
-
-    def count(name: str) -> None:
-        original = getattr(low_level, name)
-
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            try:
-                result = original(*args, **kwargs)
-            except VerifyMismatchError:  # Computed, and not equal.
-                calls.append(name)
-                raise
-            calls.append(name)
-            return result
-
-        monkeypatch.setattr(low_level, name, counted)
-
-    count("hash_secret")
-    count("verify_secret")
-    return calls
 
 
 def test_login_gives_a_bearer_token(anonymous: TestClient, db: Session) -> None:

@@ -1,9 +1,6 @@
 """Requests that arrive at once, each from a thread and a client of its own."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from typing import Any
 
 import pytest
@@ -15,9 +12,9 @@ from sqlalchemy.orm import Session
 from app.core.permissions import Role
 from app.models import User
 from tests.factories import make_user
+from tests.racing import Call, at_once, statuses
 
 URL = "/api/v1/users/"
-Call = Callable[[], Response]
 ClientOf = Callable[[User], TestClient]
 Takedown = Callable[[TestClient, User, User], Response]
 
@@ -35,27 +32,12 @@ TAKEDOWNS: dict[str, Takedown] = {
 }
 
 
-def at_once(calls: Sequence[Call]) -> list[Response]:
-    barrier = Barrier(len(calls))
-
-    def run(call: Call) -> Response:
-        barrier.wait(timeout=30)
-        return call()
-
-    with ThreadPoolExecutor(len(calls)) as threads:
-        return list(threads.map(run, calls))
-
-
 def creations(client_of: ClientOf, admin: User, bodies: Sequence[dict[str, Any]]) -> list[Call]:
     def creation(body: dict[str, Any]) -> Call:
         client = client_of(admin)
         return lambda: client.post(URL, json=body)
 
     return [creation(body) for body in bodies]
-
-
-def statuses(responses: Sequence[Response]) -> dict[int, int]:
-    return dict(Counter(response.status_code for response in responses))
 
 
 def count_users(db: Session) -> int:

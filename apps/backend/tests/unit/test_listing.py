@@ -1,6 +1,5 @@
 """Lists below HTTP: how a query string is read, and how few statements a page takes."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -9,14 +8,14 @@ from urllib.parse import urlencode
 import pytest
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy import event, true
+from sqlalchemy import true
 from sqlalchemy.orm import Session
 
 from app.api.listing import ListParameters
 from app.crud.item import ITEMS
 from app.crud.listing import CursorUnsupportedSortError, InvalidCursorError, Page, get_page
 from app.crud.user import USERS
-from app.db.session import get_engine, read_only
+from app.db.session import read_only
 from app.models import User
 from app.schemas.base import Schema
 from app.schemas.item import ItemPublic
@@ -172,19 +171,6 @@ def test_every_public_field_is_a_filter_and_a_sort_key(schema: type[Schema]) -> 
 
 
 # --- Pages.
-
-
-@pytest.fixture
-def statements() -> Iterator[list[str]]:
-    """Every statement that the engine runs while the test lasts."""
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    event.listen(get_engine(), "before_cursor_execute", note)
-    yield seen
-    event.remove(get_engine(), "before_cursor_execute", note)
 
 
 def page_of(**asked: Any) -> Page:

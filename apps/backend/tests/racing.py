@@ -1,0 +1,25 @@
+"""Requests that arrive at once, each from a thread of its own."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+from httpx2 import Response
+
+Call = Callable[[], Response]
+
+
+def at_once(calls: Sequence[Call]) -> list[Response]:
+    barrier = Barrier(len(calls))
+
+    def run(call: Call) -> Response:
+        barrier.wait(timeout=30)
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(run, calls))
+
+
+def statuses(responses: Sequence[Response]) -> dict[int, int]:
+    return dict(Counter(response.status_code for response in responses))
