@@ -1,17 +1,21 @@
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher, low_level
 from fastapi.testclient import TestClient
 from httpx2 import Response
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
-from app.models import User
+from app.models import AuditEvent, LoginSession, User
 from tests.assertions import assert_error, what_tells
 from tests.factories import make_user
+from tests.racing import at_once, statuses
 
 URL = "/api/v1/auth/login"
 PASSWORD = "wallpaper-on-tuesday"
+OLD_HASHER = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=2)  # Yesterday's cost.
 
 # The account that a refused login asks for, or not quite.
 REFUSED: dict[str, dict[str, Any]] = {
@@ -164,16 +168,143 @@ def test_login_taken_costs_one_hash(anonymous: TestClient, db: Session, hashes: 
     assert len(hashes) == 1
 
 
-@pytest.mark.parametrize(("length", "statuses"), [(129, {422}), (5000, {422}), (2**20, {413})])
+@pytest.mark.parametrize("reason", REFUSED)
+def test_login_refused_runs_as_many_statements(
+    anonymous: TestClient, db: Session, statements: list[str], reason: str
+) -> None:
+    make_ann(db, **REFUSED[reason])
+
+    sign_in(anonymous, "ann@example.com")
+
+    # One reads the account, one writes the event; SQLite's BEGIN counts too.
+    kinds = [statement.split()[0] for statement in statements if "BEGIN" not in statement]
+    assert kinds == ["SELECT", "INSERT"]
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_login_refused_is_noted_without_what_was_typed(
+    anonymous: TestClient, db: Session, reason: str
+) -> None:
+    ann = make_ann(db, **REFUSED[reason])
+
+    response = sign_in(anonymous, "ann@example.com", "typed-by-mistake")
+
+    event = db.scalars(select(AuditEvent)).one()
+    known_id = None if reason in {"unknown", "deleted"} else ann.id
+    assert (event.action, event.resource_type, event.resource_id) == (
+        "login_failed",
+        "user",
+        known_id,
+    )
+    assert (event.actor_id, event.actor_email, event.session_id) == (None, None, None)
+    assert (event.ip, event.request_id) == ("testclient", response.headers["x-request-id"])
+    assert event.changes == {}
+
+
+def test_login_is_noted(anonymous: TestClient, db: Session) -> None:
+    ann = make_ann(db, password=PASSWORD)
+
+    response = sign_in(anonymous, "annlee")
+
+    event = db.scalars(select(AuditEvent)).one()
+    assert (event.action, event.resource_id, event.actor_id) == ("login", ann.id, ann.id)
+    assert event.actor_email == ann.email
+    assert event.session_id == db.scalar(select(LoginSession.id))
+    assert (event.ip, event.request_id) == ("testclient", response.headers["x-request-id"])
+
+
+@pytest.mark.parametrize("reason", ["unreadable hash", "broken hash", "foreign hash"])
+def test_login_with_an_unreadable_hash_is_logged(
+    anonymous: TestClient, db: Session, caplog: pytest.LogCaptureFixture, reason: str
+) -> None:
+    make_ann(db, **REFUSED[reason])
+
+    sign_in(anonymous, "annlee")
+
+    (record,) = (one for one in caplog.records if one.name == "backdesk.security")
+    assert "unreadable" in record.getMessage()
+    assert PASSWORD not in record.getMessage()
+    assert str(REFUSED[reason]["hashed_password"]) not in record.getMessage()
+
+
+def test_login_renews_a_hash_of_another_cost(
+    anonymous: TestClient, db: Session, hashes: list[str]
+) -> None:
+    ann = make_ann(db, hashed_password=OLD_HASHER.hash(PASSWORD))
+    before = (ann.version, ann.updated_at)
+
+    first = sign_in(anonymous, "annlee")
+    hashes.clear()
+    second = sign_in(anonymous, "annlee")
+
+    db.refresh(ann)
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert str(ann.hashed_password).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert (ann.version, ann.updated_at) == before
+    assert len(hashes) == 1
+
+
+def test_login_at_once_renews_a_hash_for_all(anonymous: TestClient, db: Session) -> None:
+    ann = make_ann(db, hashed_password=OLD_HASHER.hash(PASSWORD))
+
+    responses = at_once([lambda: sign_in(anonymous, "annlee")] * 4)
+
+    db.refresh(ann)
+    assert statuses(responses) == {200: 4}
+    assert str(ann.hashed_password).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert sign_in(anonymous, "annlee").status_code == 200
+
+
+def test_login_refused_leaves_a_hash_of_another_cost(anonymous: TestClient, db: Session) -> None:
+    ann = make_ann(db, hashed_password=OLD_HASHER.hash(PASSWORD))
+    before = ann.hashed_password
+
+    sign_in(anonymous, "annlee", "curtains-on-friday")
+
+    db.refresh(ann)
+    assert ann.hashed_password == before
+
+
+@pytest.mark.parametrize("hashed", ["today", "yesterday"])
+@pytest.mark.parametrize(
+    "meanwhile", [{"hashed_password": "another"}, {"is_active": False}, {"deleted_at": utc_now()}]
+)
+def test_login_is_refused_where_the_account_changed_while_it_was_checked(
+    anonymous: TestClient,
+    db: Session,
+    monkeypatch: pytest.MonkeyPatch,
+    hashed: str,
+    meanwhile: dict[str, Any],
+) -> None:
+    ann = make_ann(db, password=PASSWORD)
+    if hashed == "yesterday":
+        ann.hashed_password = OLD_HASHER.hash(PASSWORD)
+        db.commit()
+    original = low_level.verify_secret
+
+    def verify_and_change(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        db.execute(update(User).where(User.id == ann.id).values(meanwhile))
+        return result
+
+    monkeypatch.setattr(low_level, "verify_secret", verify_and_change)
+
+    response = sign_in(anonymous, "annlee")
+
+    assert_error(response, 401, "INVALID_CREDENTIALS")
+    assert db.scalars(select(LoginSession)).all() == []
+
+
+@pytest.mark.parametrize(("length", "status"), [(129, 422), (5000, 422), (2**20, 413)])
 def test_login_refuses_a_long_password_without_hashing(
-    anonymous: TestClient, db: Session, hashes: list[str], length: int, statuses: set[int]
+    anonymous: TestClient, db: Session, hashes: list[str], length: int, status: int
 ) -> None:
     make_ann(db)
     hashes.clear()
 
     response = sign_in(anonymous, "annlee", "x" * length)
 
-    assert response.status_code in statuses
+    assert response.status_code == status
     assert hashes == []
 
 

@@ -20,11 +20,14 @@ from app.core.permissions import Role
 from app.core.security import create_access_token, present_key_id
 from app.models import User
 from tests.assertions import assert_error
-from tests.factories import make_token, make_user
+from tests.factories import make_login, make_session, make_token, make_user
+from tests.letters import last_token
+from tests.settings import client_with
 
 URL = "/api/v1/users/me"
 KEY = os.environ["SECRET_KEY"]
 HEADER = {"alg": "HS256", "typ": "JWT", "kid": present_key_id()}
+NEXT_KEY = "the-key-of-tomorrow-signs-what-is-given-out-then"
 LIFETIME_SECONDS = 15 * 60
 CLAIMS = ("sub", "sid", "jti", "type", "iss", "aud", "iat", "exp")
 
@@ -138,6 +141,105 @@ def test_token_of_another_key_is_refused(
     assert_error(response, 401, "INVALID_TOKEN")
 
 
+@pytest.mark.parametrize("key_id", [None, "", "another", 5, [], {"a": 1}, "../../dev/null"])
+def test_token_that_names_another_key_is_refused(
+    anonymous: TestClient, claims: dict[str, Any], key_id: Any
+) -> None:
+    response = ask(anonymous, forge(HEADER | {"kid": key_id}, claims))
+
+    assert_error(response, 401, "INVALID_TOKEN")
+
+
+def test_token_that_names_no_key_is_refused(anonymous: TestClient, claims: dict[str, Any]) -> None:
+    response = ask(anonymous, forge({"alg": "HS256", "typ": "JWT"}, claims))
+
+    assert_error(response, 401, "INVALID_TOKEN")
+
+
+@pytest.mark.parametrize("field", ["jku", "x5u", "jwk"])
+def test_token_that_brings_its_own_key_is_refused(
+    anonymous: TestClient, claims: dict[str, Any], field: str
+) -> None:
+    own = "a-key-of-the-attacker-s-own-to-sign-with"
+    key = {"kty": "oct", "k": base64.urlsafe_b64encode(own.encode()).decode()}
+
+    response = ask(anonymous, forge(HEADER | {field: key}, claims, own))
+
+    assert_error(response, 401, "INVALID_TOKEN")
+
+
+def test_token_of_the_key_before_is_taken_until_it_is_retired(as_user: TestClient) -> None:
+    token = str(as_user.headers["authorization"]).removeprefix("Bearer ")
+
+    with client_with(SECRET_KEY=NEXT_KEY, SECRET_KEY_PREVIOUS=KEY) as client:
+        during = ask(client, token)
+    with client_with(SECRET_KEY=NEXT_KEY) as client:
+        after = ask(client, token)
+
+    assert during.status_code == 200
+    assert_error(after, 401, "INVALID_TOKEN")
+
+
+def test_token_given_while_keys_change_is_signed_with_the_new_one(
+    anonymous: TestClient, db: Session, user: User
+) -> None:
+    login = make_login(db, user=user)
+    body = {"refresh_token": login.refresh_token}
+
+    with client_with(SECRET_KEY=NEXT_KEY, SECRET_KEY_PREVIOUS=KEY) as client:
+        token = client.post("/api/v1/auth/refresh", json=body).json()["access_token"]
+    with client_with(SECRET_KEY=NEXT_KEY) as client:
+        after = ask(client, token)
+
+    assert after.status_code == 200
+    assert_error(ask(anonymous, token), 401, "INVALID_TOKEN")
+
+
+def test_token_names_its_key_without_telling_it(as_user: TestClient) -> None:
+    token = str(as_user.headers["authorization"]).removeprefix("Bearer ")
+
+    key_id = jwt.get_unverified_header(token)["kid"]
+    assert key_id not in KEY
+    assert hashlib.sha256(KEY.encode()).hexdigest()[:16] != key_id
+
+
+@pytest.mark.parametrize("kind", ["refresh", "reset", "verify"])
+def test_token_of_another_kind_is_refused(anonymous: TestClient, db: Session, kind: str) -> None:
+    user = make_user(db, email="ann@example.com", is_verified=False)
+    tokens = {"refresh": make_login(db, user=user).refresh_token}
+    for name, path in {"reset": "password/forgot", "verify": "email/verify"}.items():
+        anonymous.post(f"/api/v1/auth/{path}", json={"email": user.email})
+        tokens[name] = last_token(db)
+
+    response = ask(anonymous, tokens[kind])
+
+    assert_error(response, 401, "INVALID_TOKEN")
+
+
+def test_token_of_another_session_of_oneself_is_that_session_s(
+    anonymous: TestClient, db: Session, user: User, claims: dict[str, Any]
+) -> None:
+    ended = make_session(db, user=user, ended_at=utc_now())
+
+    response = ask(anonymous, forge(HEADER, claims | {"sid": ended.id}))
+
+    assert_error(response, 401, "INVALID_TOKEN")
+
+
+def test_token_with_somebody_else_s_session_is_refused(
+    anonymous: TestClient, db: Session, user: User, admin: User, claims: dict[str, Any]
+) -> None:
+    session = make_session(db, user=admin)
+
+    responses = [
+        ask(anonymous, forge(HEADER, claims | {"sid": session.id})),
+        ask(anonymous, forge(HEADER, claims | {"sub": str(admin.id)})),
+    ]
+
+    for response in responses:
+        assert_error(response, 401, "INVALID_TOKEN")
+
+
 def test_token_changed_after_signing_is_refused(
     anonymous: TestClient, claims: dict[str, Any], admin: User
 ) -> None:
@@ -174,6 +276,17 @@ def test_token_without_a_claim_is_refused(
         ("sub", None),
         ("sub", ["1"]),
         ("sub", {"id": "1"}),
+        ("sid", None),
+        ("sid", "1"),
+        ("sid", True),
+        ("sid", 1.0),
+        ("sid", 0),
+        ("sid", -1),
+        ("sid", 999_999),
+        ("sid", 2**63),
+        ("sid", 10**30),
+        ("sid", [1]),
+        ("sid", {"id": 1}),
         ("type", "refresh"),
         ("type", "ACCESS"),
         ("type", ["access"]),
