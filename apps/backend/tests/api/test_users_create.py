@@ -7,9 +7,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
-from app.models import User
+from app.models import OneTimeToken, User
 from tests.assertions import assert_error
 from tests.factories import make_user
+from tests.letters import last_token, letters
 
 URL = "/api/v1/users/"
 EMAIL = "margaret.hale@example.com"
@@ -519,3 +520,71 @@ def test_create_user_by_a_manager_without_department_is_refused(
 
     assert_error(response, 403, "PERMISSION_DENIED")
     assert count_users(db) == 1
+
+
+# --- The letter, and the first password.
+
+
+def test_create_user_without_a_password_invites_them_to_set_one(
+    as_admin: TestClient, anonymous: TestClient, db: Session
+) -> None:
+    as_admin.post(URL, json={"email": EMAIL})
+    body = {"token": last_token(db), "password": PASSWORD}
+
+    response = anonymous.post("/api/v1/auth/password/reset", json=body)
+
+    form = {"username": EMAIL, "password": PASSWORD}
+    assert letters(db) == [("invitation", EMAIL)]
+    assert response.status_code == 200
+    assert anonymous.post("/api/v1/auth/login", data=form).status_code == 200
+
+
+def test_create_user_with_a_password_welcomes_them(as_admin: TestClient, db: Session) -> None:
+    as_admin.post(URL, json={"email": EMAIL, "password": PASSWORD})
+
+    assert letters(db) == [("welcome", EMAIL)]
+    assert db.scalars(select(OneTimeToken)).all() == []
+
+
+@pytest.mark.parametrize("given", [{}, {"password": PASSWORD}])
+def test_create_user_inactive_sends_no_letter(
+    as_admin: TestClient, db: Session, given: dict[str, str]
+) -> None:
+    as_admin.post(URL, json={"email": EMAIL, "is_active": False} | given)
+
+    assert letters(db) == []
+
+
+def test_create_user_refused_sends_no_letter(as_admin: TestClient, db: Session) -> None:
+    make_user(db, email=EMAIL)
+
+    as_admin.post(URL, json={"email": EMAIL})
+
+    assert letters(db) == []
+
+
+def test_create_user_without_a_password_lets_nobody_in(
+    as_admin: TestClient, anonymous: TestClient, db: Session
+) -> None:
+    as_admin.post(URL, json={"email": EMAIL})
+
+    for password in ("x", "None", "null"):
+        form = {"username": EMAIL, "password": password}
+        response = anonymous.post("/api/v1/auth/login", data=form)
+
+        assert_error(response, 401, "INVALID_CREDENTIALS")
+
+
+@pytest.mark.parametrize("is_required", [True, False])
+def test_create_user_may_require_another_password(
+    as_admin: TestClient, anonymous: TestClient, is_required: bool
+) -> None:
+    values = {"email": EMAIL, "password": PASSWORD, "must_change_password": is_required}
+
+    as_admin.post(URL, json=values)
+
+    form = {"username": EMAIL, "password": PASSWORD}
+    token = anonymous.post("/api/v1/auth/login", data=form).json()["access_token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    status = anonymous.get("/api/v1/items/", headers=bearer).status_code
+    assert status == (403 if is_required else 200)

@@ -2,13 +2,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from argon2 import low_level
 from fastapi.testclient import TestClient
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app.core.permissions import Role
 from app.models import User
 from tests.assertions import assert_error
 from tests.factories import make_item, make_user
+from tests.letters import last_token, letters
 
 URL = "/api/v1/users/me"
 PASSWORD = "wallpaper-on-tuesday"
@@ -250,6 +253,92 @@ def test_update_me_lets_the_new_e_mail_sign_in_and_the_old_one_not(
         for name in ("margaret@example.com", "ann@example.com")
     ]
     assert statuses == [200, 401]
+
+
+@BOTH_PATHS
+def test_update_me_tells_the_old_address_and_has_the_new_one_verified(
+    as_ann: TestClient, anonymous: TestClient, ann: User, db: Session, path: str
+) -> None:
+    new = "margaret@example.com"
+    as_ann.patch(own_url(path, ann), json={"email": new, "current_password": PASSWORD})
+
+    response = anonymous.post("/api/v1/auth/email/verify/confirm", json={"token": last_token(db)})
+
+    assert letters(db) == [("email_changed", "ann@example.com"), ("verify_email", new)]
+    assert response.status_code == 200
+    assert as_ann.get(URL).json()["is_verified"] is True
+
+
+def test_update_me_refused_a_new_e_mail_writes_no_letter(as_ann: TestClient, db: Session) -> None:
+    make_user(db, email="taken@example.com")
+
+    as_ann.patch(URL, json={"email": "margaret@example.com", "current_password": "mistyped"})
+    as_ann.patch(URL, json={"email": "taken@example.com", "current_password": PASSWORD})
+
+    assert letters(db) == []
+
+
+@pytest.mark.parametrize("and_back", [False, True])
+def test_update_me_with_a_new_e_mail_ends_the_links_sent_to_the_old_one(
+    as_ann: TestClient, anonymous: TestClient, ann: User, db: Session, and_back: bool
+) -> None:
+    anonymous.post("/api/v1/auth/password/forgot", json={"email": ann.email})
+    token = last_token(db)
+    as_ann.patch(URL, json={"email": "margaret@example.com", "current_password": PASSWORD})
+    if and_back:
+        as_ann.patch(URL, json={"email": "ann@example.com", "current_password": PASSWORD})
+
+    body = {"token": token, "password": "curtains-on-friday"}
+    response = anonymous.post("/api/v1/auth/password/reset", json=body)
+
+    assert_error(response, 400, "SPENT_TOKEN", "token")
+
+
+def test_update_me_verifies_no_address_by_a_link_sent_to_another(
+    as_ann: TestClient, anonymous: TestClient, db: Session
+) -> None:
+    as_ann.patch(URL, json={"email": "first@example.com", "current_password": PASSWORD})
+    first = last_token(db)
+    as_ann.patch(URL, json={"email": "second@example.com", "current_password": PASSWORD})
+
+    response = anonymous.post("/api/v1/auth/email/verify/confirm", json={"token": first})
+
+    assert_error(response, 400, "SPENT_TOKEN", "token")
+    assert as_ann.get(URL).json()["is_verified"] is False
+
+
+def test_update_me_takes_no_password_for_a_new_e_mail_that_was_changed_while_it_was_checked(
+    as_ann: TestClient, ann: User, db: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = low_level.verify_secret
+
+    def verify_and_change(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        db.execute(update(User).where(User.id == ann.id).values(hashed_password="another"))
+        return result
+
+    monkeypatch.setattr(low_level, "verify_secret", verify_and_change)
+
+    response = as_ann.patch(
+        URL, json={"email": "mallory@example.com", "current_password": PASSWORD}
+    )
+
+    assert_error(response, 403, "CURRENT_PASSWORD_WRONG", "current_password")
+    assert as_ann.get(URL).json()["email"] == "ann@example.com"
+
+
+@pytest.mark.parametrize("is_verified", [True, False])
+def test_update_user_by_an_admin_with_a_new_e_mail_tells_the_old_address(
+    as_admin: TestClient, db: Session, is_verified: bool
+) -> None:
+    user = make_user(db, email="ann@example.com", is_verified=is_verified)
+    new = "margaret@example.com"
+
+    response = as_admin.patch(own_url("{id}", user), json={"email": new})
+
+    to_verify = [] if is_verified else [("verify_email", new)]
+    assert response.json()["is_verified"] is is_verified
+    assert letters(db) == [("email_changed", "ann@example.com"), *to_verify]
 
 
 @pytest.mark.parametrize("role", [Role.MANAGER, Role.AUDITOR, Role.USER])
