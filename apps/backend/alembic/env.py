@@ -7,6 +7,7 @@ from typing import Any, Literal
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.db.base import UtcDateTime
 from app.db.session import get_engine
@@ -15,10 +16,13 @@ from app.models import Base  # By way of the models, so that the metadata is who
 MIGRATION_LOCK = 0x6261636B  # Any number of our own: "back".
 
 
-def render_item(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
+def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
     """Migrations outlive our types: write down what the database sees."""
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, JSONB):  # Alembic's own text names what it imports not.
+        context.imports.add("from sqlalchemy.dialects import postgresql")
+        return "postgresql.JSONB()"
     return False
 
 

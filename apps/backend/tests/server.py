@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,11 @@ class Server:
 
 @contextmanager
 def running_server(
-    *, database_url: str, log: Path, settings: Mapping[str, str] | None = None
+    *,
+    database_url: str,
+    log: Path,
+    settings: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[Server]:
     """Migrate, create the first admin and serve on a free port; end it by its own signal."""
     email, password = "admin@example.com", "wallpaper-on-tuesday"
@@ -41,7 +45,7 @@ def running_server(
     port = free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "run", "--port", str(port)],
+            [sys.executable, "-m", "app.cli", "run", "--port", str(port), *options],
             cwd=BACKEND,
             env=environment,
             stdout=output,

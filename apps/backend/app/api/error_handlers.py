@@ -14,6 +14,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
 from app.api.media_type import UnsupportedMediaTypeError
+from app.api.wording import text_of
 from app.core import errors
 from app.db.integrity import LockedError, domain_error
 from app.middleware.problem import problem_response
@@ -34,13 +35,6 @@ HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
 }
 INVALID_JSON: Final = ("INVALID_JSON", "The request body is not readable JSON.")
 INVALID_REQUEST: Final = ("INVALID_REQUEST", "Some fields are not valid.")
-# Where the validator's own words are not what a person expects.
-TEXTS: Final[Mapping[str, str]] = {
-    "extra_forbidden": "There is no such field.",
-    "missing": "This field is required.",
-    "model_attributes_type": "It must be a JSON object.",
-    "string_unicode": "Text must not hold NUL or broken characters.",
-}
 
 log = structlog.get_logger("backdesk.error")
 
@@ -80,7 +74,7 @@ async def _malformed(request: Request, error: Exception) -> Response:
     code, detail = INVALID_REQUEST
     fields = {}
     for one in reversed(found):
-        text = TEXTS.get(one["type"]) or _sentence(one["msg"])
+        text = text_of(one)
         if len(one["loc"]) > 1:
             fields[_field_path(one["loc"])] = text
         else:
@@ -149,7 +143,3 @@ def _field_path(location: Sequence[str | int]) -> str:
     """Drop where it stood (body, query, path), keep the way to it: `items.1.email`."""
     path = ".".join(str(part) for part in location[1:])
     return path.encode("utf-8", "replace").decode()[:200]
-
-
-def _sentence(message: str) -> str:
-    return message if message.endswith(".") else f"{message}."

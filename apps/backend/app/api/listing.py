@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from app.api.dialects import ParameterError, Parameters, translate
+from app.api.wording import text_of
 from app.core.config import get_settings
 from app.schemas.base import DIGITS, MAX_SAFE_INTEGER, Moment, Schema, refuse_unstorable_text
 from app.schemas.listing import Filter, ListQuery, Operator, SortKey
@@ -55,14 +56,17 @@ _FILTERS: Final[Mapping[type, tuple[Any, tuple[Operator, ...]]]] = {
 }
 
 
+_ONCE: Final = Field(max_length=1)  # Two pages in one request: which one was meant?
+
+
 class _Paging(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    q: list[Annotated[_Text, Field(max_length=200)]] = []
+    q: Annotated[list[Annotated[_Text, Field(max_length=200)]], _ONCE] = []
     sort: list[_Text] = []
-    skip: list[Annotated[_Whole, Field(ge=0)]] = [0]
-    limit: list[Annotated[_Whole, Field(ge=1)]] = [DEFAULT_LIMIT]
-    after: list[Annotated[str, Field(max_length=2000)]] = []
+    skip: Annotated[list[Annotated[_Whole, Field(ge=0)]], _ONCE] = [0]
+    limit: Annotated[list[Annotated[_Whole, Field(ge=1)]], _ONCE] = [DEFAULT_LIMIT]
+    after: Annotated[list[Annotated[str, Field(max_length=2000)]], _ONCE] = []
 
 
 class ListParameters:
@@ -111,11 +115,11 @@ class ListParameters:
                 for parameter, (field, operator, _) in self._filters.items()
                 if parameter in given.model_fields_set
             ),
-            q=given.q[-1] if given.q else None,
+            q=given.q[0] if given.q else None,
             sort=sort,
-            skip=given.skip[-1],
+            skip=given.skip[0],
             limit=limit,
-            after=given.after[-1] if given.after else None,
+            after=given.after[0] if given.after else None,
         )
 
     def _sort_keys(self, given: Sequence[str]) -> Iterator[SortKey]:
@@ -202,14 +206,14 @@ def _limit_of(given: _Paging) -> int:
     asks_for_ids = bool(getattr(given, "id", None))
     if "limit" not in given.model_fields_set:
         return maximum if asks_for_ids else min(DEFAULT_LIMIT, maximum)
-    if given.limit[-1] > maximum:
+    if given.limit[0] > maximum:
         raise ParameterError("limit", f"Must be at most {maximum}.")
-    return given.limit[-1]
+    return given.limit[0]
 
 
 def _as_sent(error: ErrorDetails, name: str, native: Parameters) -> dict[str, Any]:
     """Blame the parameter by the name that the client gave it."""
-    text = "Unknown parameter." if error["type"] == "extra_forbidden" else error["msg"]
+    text = "Unknown parameter." if error["type"] == "extra_forbidden" else text_of(error)
     return {"type": "value", "loc": ("query", native.sent_as.get(name, name)), "msg": text}
 
 

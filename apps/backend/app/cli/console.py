@@ -8,6 +8,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from app.api.wording import text_of
+
 console = Console(highlight=False)
 
 
@@ -18,8 +20,9 @@ def fail(text: str, *, code: int = 1) -> NoReturn:
 
 def settings_faults(error: ValidationError) -> list[str]:
     return [
-        f"{one['loc'][0]} {one['msg'].removeprefix('Value error, ')}"
+        f"{one['loc'][0]} {text[:1].lower()}{text[1:].removesuffix('.')}"
         for one in error.errors(include_input=False)
+        for text in [text_of(one)]
     ]
 
 

@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 import typer
 from alembic import command
+from alembic.operations.ops import MigrationScript
+from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from app.cli.console import console, fail, progress_bar
 from app.core.clock import utc_now
@@ -14,11 +16,12 @@ from app.core.config import get_settings
 from app.core.permissions import Role
 from app.core.security import hash_password
 from app.db import migrations
-from app.db.session import unit_of_work
+from app.db.session import read_only, unit_of_work
 from app.models import Item, User
 from app.schemas.item import ItemStatus
 
 BATCH = 1000
+DEMO_USERS, DEMO_ITEMS = 50, 500
 FIRST_NAMES = ("Ada", "Ben", "Chloé", "Dmitri", "Emil", "Farah", "Grace", "Hiro", "Inés", "Jonas")
 LAST_NAMES = ("Adler", "Brown", "Costa", "Dahl", "Egede", "Fischer", "García", "Haas", "Ito")
 DEPARTMENTS = ("Sales", "Support", "Finance", "Engineering", "Logistics")
@@ -42,7 +45,8 @@ def migrate(
 ) -> None:
     """Bring the database's schema to this release's version. Safe when several start at once."""
     if check:
-        current, head = migrations.current_revision(), migrations.head_revision()
+        current = migrations.current_revision() if migrations.has_database() else None
+        head = migrations.head_revision()
         if current != head:
             fail(
                 f"the schema is at {current or 'nothing'}, this release needs {head}: run migrate."
@@ -57,24 +61,46 @@ def migrate(
 
 
 def new_migration(message: Annotated[str, typer.Argument(metavar='"what changes"')]) -> None:
-    """Write a migration from the difference between the models and the database."""
+    """Write a migration from the difference between the models and the database, if any."""
     if find_spec("ruff") is None:
         fail("it is formatted by the linters, which `python3 manage.py lint` installs.")
     try:
-        command.revision(migrations.alembic_config(), message=message, autogenerate=True)
+        written = command.revision(
+            migrations.alembic_config(),
+            message=message,
+            autogenerate=True,
+            process_revision_directives=_leave_out_empty,
+        )
     except CommandError as error:
         fail(str(error))
+    if not written:
+        console.print("Nothing to write: the database is as the models say.")
+
+
+def _leave_out_empty(
+    _context: MigrationContext, _revision: Any, scripts: list[MigrationScript]
+) -> None:
+    if all(changes.is_empty() for script in scripts for changes in script.upgrade_ops_list):
+        scripts.clear()
 
 
 def seed(
-    users: Annotated[int, typer.Option(min=0)] = 50,
-    items: Annotated[int, typer.Option(min=0)] = 500,
+    users: Annotated[int, typer.Option(min=0)] = DEMO_USERS,
+    items: Annotated[int, typer.Option(min=0)] = DEMO_ITEMS,
 ) -> None:
     """Add demo data. Refused in production."""
     seed_demo(users=users, items=items)
 
 
-def seed_demo(*, users: int, items: int) -> None:
+def seed_once() -> None:
+    """Add demo data to a database without items, so that a second start adds none."""
+    with read_only() as db:
+        has_items = db.scalar(select(Item.id).limit(1)) is not None
+    if not has_items:
+        seed_demo()
+
+
+def seed_demo(*, users: int = DEMO_USERS, items: int = DEMO_ITEMS) -> None:
     if get_settings().ENVIRONMENT == "production":
         fail("demo data is refused in production.")
     password = secrets.token_urlsafe(9)

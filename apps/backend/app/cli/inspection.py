@@ -43,10 +43,13 @@ def _check_settings() -> str | None:
 
 
 def _check_database() -> str | None:
+    # Without the query: a password may stand there too.
+    shown = get_settings().database_url.set(query={}).render_as_string(hide_password=True)
+    if not migrations.has_database():
+        return f"is not made yet at {shown}: run migrate, or mend DATABASE_URL"
     try:
         migrations.current_revision()
     except DatabaseUnavailableError:
-        shown = get_settings().database_url.render_as_string(hide_password=True)
         return f"does not answer at {shown}: is it running, is DATABASE_URL right?"
     return None
 

@@ -7,7 +7,7 @@ import uvicorn
 
 from app.cli.accounts import ensure_admin
 from app.cli.console import console, fail
-from app.cli.database import seed_demo
+from app.cli.database import seed_once
 from app.core.config import get_settings
 from app.db.migrations import migrate
 
@@ -54,7 +54,9 @@ def serve(
 def run(
     host: Host = "127.0.0.1",
     port: Port = 8000,
-    seed: Annotated[bool, typer.Option("--seed", help="Add demo data.")] = False,
+    seed: Annotated[
+        bool, typer.Option("--seed", help="Add demo data to a database without items.")
+    ] = False,
     reload: Reload = False,
 ) -> None:
     """Migrate, create the first admin, and serve: one command for a new machine."""
@@ -62,7 +64,7 @@ def run(
     migrate()
     ensure_admin()
     if seed:
-        seed_demo(users=50, items=500)
+        seed_once()
     prefix = get_settings().API_V1_STR
     base = f"http://{host}:{port}"
     console.print(f"\n  API     {base}{prefix}/\n  Docs    {base}/docs", soft_wrap=True)

@@ -43,6 +43,10 @@ class FieldsNotPermittedError(PermissionDeniedError):
         super().__init__(names=", ".join(listed), fields=fields)
 
 
+class NoDepartmentError(PermissionDeniedError):
+    text = "You create users in your own department, and have none yet: an admin can set it."
+
+
 def refuse_easy_password(
     password: str, *, email: str, username: str | None, field: str = "password"
 ) -> None:
@@ -57,12 +61,12 @@ def refuse_easy_password(
 def refuse_forbidden_creation(values: Mapping[str, Any], actor: Principal) -> None:
     """A manager creates plain users of their own department.
 
-    Raises FieldsNotPermittedError, PermissionDeniedError.
+    Raises FieldsNotPermittedError, NoDepartmentError.
     """
     if actor.scope is Scope.ALL:
         return
     if actor.scope is Scope.OWN:
-        raise PermissionDeniedError
+        raise NoDepartmentError
     refused = set()
     if values["role"] != Role.USER:
         refused.add("role")

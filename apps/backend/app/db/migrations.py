@@ -10,6 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.core.config import get_settings
 from app.db.integrity import DatabaseUnavailableError
 from app.db.session import get_engine
 
@@ -45,6 +46,12 @@ def _is_behind_us(revision: str) -> bool:
 @lru_cache
 def head_revision() -> str | None:
     return ScriptDirectory.from_config(alembic_config()).get_current_head()
+
+
+def has_database() -> bool:
+    """Tell whether the SQLite file is there; connecting would make it."""
+    settings = get_settings()
+    return not settings.is_sqlite or Path(str(settings.database_url.database)).exists()
 
 
 def current_revision() -> str | None:

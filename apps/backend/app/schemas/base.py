@@ -36,7 +36,8 @@ RecordId = Annotated[int, Field(ge=1, le=MAX_SAFE_INTEGER)]
 
 
 # Text of which something shows; the blanks around it are cut off.
-Visible = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"\S")]
+VISIBLE: Final = r"\S"
+Visible = Annotated[str, StringConstraints(strip_whitespace=True, pattern=VISIBLE)]
 
 
 def refuse_unstorable_text(value: Any) -> Any:

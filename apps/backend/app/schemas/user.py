@@ -13,6 +13,7 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 PASSWORD_MIN_LENGTH: Final = 8
 PASSWORD_MAX_LENGTH: Final = 128
+USERNAME: Final = r"^[A-Za-z0-9._-]+$"
 
 
 def normalise_email(value: str) -> str:
@@ -34,7 +35,7 @@ Email = Annotated[
 ]
 Username = Annotated[
     str,
-    StringConstraints(min_length=3, max_length=50, pattern=r"^[A-Za-z0-9._-]+$", to_lower=True),
+    StringConstraints(min_length=3, max_length=50, pattern=USERNAME, to_lower=True),
     Field(examples=["ann"]),
 ]
 FullName = Annotated[Visible, Field(min_length=1, max_length=100, examples=["Ann Lee"])]

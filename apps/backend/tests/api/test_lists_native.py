@@ -110,6 +110,27 @@ def test_list_refuses_a_limit(as_admin: TestClient, url: str, value: str) -> Non
     assert_error(response, 422, "INVALID_REQUEST", "limit")
 
 
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("q=lamp&q=desk", "q"),
+        ("skip=0&skip=1", "skip"),
+        ("limit=1&limit=1", "limit"),
+        ("after=x&after=y", "after"),
+        ("range=[0,4]&limit=5", "range"),
+        ("_start=0&_end=5&skip=1", "_start"),
+        ('filter={"q":"lamp"}&q=desk', "q"),
+    ],
+)
+def test_list_refuses_what_is_given_twice(
+    as_admin: TestClient, url: str, query: str, parameter: str
+) -> None:
+    response = as_admin.get(f"{url}?{query}")
+
+    assert_error(response, 422, "INVALID_REQUEST", parameter)
+    assert response.json()["errors"][parameter] == "Must be given only once."
+
+
 def test_list_names_both_bounds_at_once(as_admin: TestClient, url: str) -> None:
     response = as_admin.get(url, params={"skip": "-1", "limit": "0"})
 

@@ -519,6 +519,7 @@ def test_create_user_by_a_manager_without_department_is_refused(
     response = as_manager.post(URL, json={"email": EMAIL} | values)
 
     assert_error(response, 403, "PERMISSION_DENIED")
+    assert "department" in response.json()["detail"]
     assert count_users(db) == 1
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.cli.__main__ import main
-from tests.server import free_port
+from tests.project.tools import require_ruff
+from tests.server import BACKEND, free_port
 from tests.settings import changed_settings
 
 
@@ -124,6 +125,38 @@ def test_seed_adds_demo_data_but_never_in_production(run: Run) -> None:
     assert refused.returncode == 1
 
 
+def test_check_and_migrate_check_make_no_database(run: Run, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/nowhere/none.db"
+
+    checked = run("check", DATABASE_URL=url)
+    compared = run("migrate", "--check", DATABASE_URL=url)
+
+    assert (checked.returncode, compared.returncode) == (1, 1)
+    assert "not made yet" in checked.stdout
+    assert "run migrate" in checked.stdout
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_check_shows_no_secret_of_any_setting(run: Run) -> None:
+    secrets = {
+        "SECRET_KEY": "never-to-be-shown-0123456789-abcdefghij",
+        "SECRET_KEY_PREVIOUS": "never-to-be-shown-9876543210-abcdefghij",
+        "FIRST_ADMIN_PASSWORD": "never-to-be-shown",
+        "SMTP_PASSWORD": "never-to-be-shown",
+        "REDIS_URL": f"redis://:never-to-be-shown@127.0.0.1:{free_port()}/0",
+    }
+    host = f"127.0.0.1:{free_port()}"
+
+    for url in (
+        f"postgresql://nobody:never-to-be-shown@{host}/none",
+        f"postgresql://nobody@{host}/none?password=never-to-be-shown",
+        "postgresql://nobody:never-to-be-shown@nowhere.invalid:port/none",
+    ):
+        outcome = run("check", DATABASE_URL=url, **secrets)
+        assert outcome.returncode == 1
+        assert "never-to-be-shown" not in outcome.stdout + outcome.stderr
+
+
 def test_check_names_the_first_fault_and_what_to_do(run: Run) -> None:
     behind = run("check")
     gone = run("check", DATABASE_URL=f"postgresql://nobody:hunter2@127.0.0.1:{free_port()}/none")
@@ -134,6 +167,27 @@ def test_check_names_the_first_fault_and_what_to_do(run: Run) -> None:
     assert "run migrate" in behind.stdout
     assert "DATABASE_URL" in gone.stdout
     assert "hunter2" not in gone.stdout + gone.stderr
+
+
+def test_new_migration_writes_nothing_where_nothing_has_changed(run: Run) -> None:
+    require_ruff()
+    versions = BACKEND / "alembic" / "versions"
+    before = set(versions.glob("*.py"))
+    run("migrate")
+
+    made = run("new-migration", "what never was")
+
+    assert (made.returncode, set(versions.glob("*.py"))) == (0, before)
+    assert "Nothing to write" in made.stdout
+
+
+def test_create_admin_refuses_a_password_in_words_for_people(run: Run) -> None:
+    run("migrate")
+
+    refused = run("create-admin", FIRST_ADMIN_EMAIL="root@example.com", FIRST_ADMIN_PASSWORD="abc")
+
+    assert refused.returncode == 1
+    assert refused.stderr.strip() == "Error: password must have at least 8 characters"
 
 
 def test_start_names_every_refused_setting_at_once_without_its_value(run: Run) -> None:

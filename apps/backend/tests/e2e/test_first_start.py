@@ -1,4 +1,4 @@
-"""Several first starts at once, in processes of their own."""
+"""First starts, several at once and one after the other, in processes of their own."""
 
 import os
 import subprocess
@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import create_engine, func, select
 from sqlalchemy.orm import Session
 
-from app.models import User
+from app.models import Base, Item, User
 from tests.conftest import POSTGRESQL, WORKER, new_postgresql_database
-from tests.server import BACKEND
+from tests.server import BACKEND, running_server
 
 STARTS = 3
 
@@ -34,9 +34,22 @@ def test_create_admin_at_once_makes_one(url: str) -> None:
     ]
     codes = [process.wait(timeout=60) for process in started]
 
+    assert codes == [0] * STARTS
+    assert count(url, User) == 1
+
+
+def test_run_seeds_a_database_once(url: str, tmp_path: Path) -> None:
+    counted = []
+    for _ in range(2):
+        with running_server(database_url=url, log=tmp_path / "log", options=["--seed"]):
+            counted.append((count(url, User), count(url, Item)))
+
+    assert counted == [(51, 500)] * 2
+
+
+def count(url: str, model: type[Base]) -> int:
     engine = create_engine(url)
     with Session(engine) as db:
-        admins = db.scalar(select(func.count()).select_from(User))
+        number = db.scalar(select(func.count()).select_from(model)) or 0
     engine.dispose()
-    assert codes == [0] * STARTS
-    assert admins == 1
+    return number

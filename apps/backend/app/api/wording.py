@@ -1,0 +1,77 @@
+"""What a validator refuses, in words for people instead of programmers."""
+
+from collections.abc import Mapping
+from typing import Any, Final, get_args
+
+from pydantic_core import ErrorDetails
+from pydantic_core.core_schema import ErrorType
+
+from app.schemas.base import VISIBLE
+from app.schemas.user import USERNAME
+
+_OBJECT: Final = "Must be a JSON object."
+_WHOLE: Final = "Must be a whole number."
+_NUMBER: Final = "Must be a number."
+_BOOLEAN: Final = "Must be true or false."
+_CHOICE: Final = "Must be {expected}."
+_MOMENT: Final = "Must be a date, or a moment with its time zone."
+
+TEXTS: Final[Mapping[str, str]] = {
+    "bool_parsing": _BOOLEAN,
+    "bool_type": _BOOLEAN,
+    "datetime_from_date_parsing": _MOMENT,
+    "datetime_object_invalid": _MOMENT,
+    "datetime_parsing": _MOMENT,
+    "datetime_type": _MOMENT,
+    "dict_type": _OBJECT,
+    "enum": _CHOICE,
+    "extra_forbidden": "There is no such field.",
+    "finite_number": _NUMBER,
+    "float_parsing": _NUMBER,
+    "float_type": _NUMBER,
+    "greater_than": "Must be more than {gt}.",
+    "greater_than_equal": "Must be at least {ge}.",
+    "int_from_float": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_parsing_size": "This number is too large.",
+    "int_type": _WHOLE,
+    "less_than": "Must be less than {lt}.",
+    "less_than_equal": "Must be at most {le}.",
+    "list_type": "Must be a list.",
+    "literal_error": _CHOICE,
+    "missing": "This field is required.",
+    "model_attributes_type": _OBJECT,
+    "model_type": _OBJECT,
+    "string_pattern_mismatch": "Must match the pattern {pattern}.",
+    "string_too_long": "Must have at most {max_length} characters.",
+    "string_too_short": "Must have at least {min_length} characters.",
+    "string_type": "Must be text.",
+    "string_unicode": "Text must not hold NUL or broken characters.",
+    "timezone_aware": "The time zone is missing, as the Z in 2026-01-31T09:00:00Z.",
+    "too_long": "At most {max_length} are possible.",
+    "too_short": "At least {min_length} are needed.",
+}
+# Where the general text would tell a person less than could be told.
+PARTICULAR: Final[Mapping[tuple[str, Any], str]] = {
+    ("string_pattern_mismatch", VISIBLE): "Must not be empty.",
+    ("string_pattern_mismatch", USERNAME): "May hold letters, digits, dots, - and _ only.",
+    ("string_too_short", 1): "Must not be empty.",
+    ("too_long", 1): "Must be given only once.",
+}
+ANY_OTHER: Final = "This value is not valid."
+_OF_THE_VALIDATOR: Final = frozenset(get_args(ErrorType)) - {"value_error"}
+
+
+def text_of(error: ErrorDetails) -> str:
+    """Say what is wrong. Errors of our own bring their text with them."""
+    kind, values = error["type"], error.get("ctx") or {}
+    if kind not in _OF_THE_VALIDATOR:
+        return _sentence(error["msg"].removeprefix("Value error, "))
+    for value in values.values():
+        if isinstance(value, str | int) and (kind, value) in PARTICULAR:
+            return PARTICULAR[kind, value]
+    return TEXTS.get(kind, ANY_OTHER).format(**values)
+
+
+def _sentence(message: str) -> str:
+    return message if message.endswith(".") else f"{message}."
