@@ -14,6 +14,7 @@ from pathlib import Path
 
 BACKEND = Path(__file__).resolve().parents[1]
 START_SECONDS = 30
+SIGNED_WITH = "the-served-product-signs-with-this-in-tests"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def running_server(
     environment = {
         "PATH": os.environ["PATH"],
         "DATABASE_URL": database_url,
-        "SECRET_KEY": "the-served-product-signs-with-this-in-tests",
+        "SECRET_KEY": SIGNED_WITH,
         "FIRST_ADMIN_EMAIL": email,
         "FIRST_ADMIN_PASSWORD": password,
         **(settings or {}),

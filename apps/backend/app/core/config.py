@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -27,12 +27,16 @@ MIN_KEY_CHARACTERS: Final = 10  # Distinct ones: "aaaa…" is long, and no secre
 ASYNC_DRIVERS: Final = frozenset({"aiosqlite", "asyncpg", "psycopg_async", "aiopg"})
 
 TextList = Annotated[list[str], NoDecode]
-RateLimits = Annotated[
-    str,
-    Field(
-        pattern=r"^\d+ ?/ ?\d* ?(second|minute|hour|day)(;\d+ ?/ ?\d* ?(second|minute|hour|day))*$"
-    ),
-]
+_RATE: Final = r"[1-9][0-9]* ?/ ?([1-9][0-9]*)? ?(second|minute|hour|day)"
+
+
+def _refuse_no_rate(value: str) -> str:
+    if not re.fullmatch(f"{_RATE}(;{_RATE})*", value):
+        raise ValueError("must be a limit such as 5/minute, or several: 60/minute;1000/hour")
+    return value
+
+
+RateLimits = Annotated[str, AfterValidator(_refuse_no_rate)]
 
 
 class Settings(BaseSettings):
@@ -236,10 +240,7 @@ class Settings(BaseSettings):
             raise ValueError(
                 "is missing: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
             )
-        if len(key.encode()) < MIN_KEY_BYTES:
-            raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes")
-        if len(set(key)) < MIN_KEY_CHARACTERS or any(word in key.lower() for word in PLACEHOLDERS):
-            raise ValueError("is a placeholder, not a random key")
+        _refuse_guessable(key)
         return value
 
     @field_validator("ALLOWED_ORIGINS", "ALLOWED_HOSTS")
@@ -270,9 +271,14 @@ class Settings(BaseSettings):
 
     @field_validator("SECRET_KEY_PREVIOUS")
     @classmethod
-    def refuse_same_key(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    def refuse_weak_previous_key(
+        cls, value: SecretStr | None, info: ValidationInfo
+    ) -> SecretStr | None:
+        """What it has signed is still believed: it must be no weaker than the present one."""
         if value is not None and value == info.data.get("SECRET_KEY"):
             raise ValueError("is the present SECRET_KEY: it is for the one before")
+        if value is not None and info.data.get("ENVIRONMENT") != "local":
+            _refuse_guessable(value.get_secret_value())
         return value
 
     @field_validator("REDIS_URL")
@@ -321,6 +327,13 @@ class Settings(BaseSettings):
         if is_example and info.data.get("ENVIRONMENT") != "local":
             raise ValueError("is the one from the example; choose another")
         return value
+
+
+def _refuse_guessable(key: str) -> None:
+    if len(key.encode()) < MIN_KEY_BYTES:
+        raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes")
+    if len(set(key)) < MIN_KEY_CHARACTERS or any(word in key.lower() for word in PLACEHOLDERS):
+        raise ValueError("is a placeholder, not a random key")
 
 
 def _sqlite_file(url: URL) -> Path:

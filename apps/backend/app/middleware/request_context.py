@@ -55,6 +55,8 @@ class RequestContextMiddleware:
                         path=scope["path"],
                         status=message["status"],
                         ms=round(milliseconds, 1),
+                        user_id=origin.actor_id,
+                        address=origin.address,
                     )
             await send(message)
 

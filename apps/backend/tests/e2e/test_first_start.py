@@ -1,6 +1,7 @@
 """First starts, several at once and one after the other, in processes of their own."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,35 @@ def test_run_seeds_a_database_once(url: str, tmp_path: Path) -> None:
             counted.append((count(url, User), count(url, Item)))
 
     assert counted == [(51, 500)] * 2
+
+
+IMPORT = """
+import sys
+sys.addaudithook(lambda event, _: event == "sqlite3.connect" and print(event))
+from app.core.config import Settings
+Settings.model_config["env_file"] = None
+from app.main import create_app
+create_app().openapi()
+"""
+
+
+def test_import_needs_no_settings_and_connects_to_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as database:
+        database.setblocking(False)
+        port = database.getsockname()[1]
+        for settings in ({}, {"DATABASE_URL": f"postgresql://nobody@127.0.0.1:{port}/none"}):
+            imported = subprocess.run(
+                [sys.executable, "-c", IMPORT],
+                cwd=BACKEND,
+                env={"PATH": os.environ["PATH"], **settings},
+                capture_output=True,
+                check=True,
+                timeout=60,
+            )
+            assert imported.stdout + imported.stderr == b""
+
+        with pytest.raises(BlockingIOError):
+            database.accept()
 
 
 def count(url: str, model: type[Base]) -> int:

@@ -110,6 +110,12 @@ def test_settings_know_an_unlimited_quota(configure: Configure) -> None:
         ("SECRET_KEY", "CHANGE_THIS_KEY_TO_SOMETHING_ELSE_1234"),
         ("SECRET_KEY", "your-key-goes-here-0123456789-abcdefgh"),
         ("SECRET_KEY", "this-is-my-super-secret-key-1234567890"),
+        ("SECRET_KEY_PREVIOUS", "kR7-vQ2_mX9pL4tZ8wB1nC6yD3fG5h"),
+        ("SECRET_KEY_PREVIOUS", "a" * 64),
+        ("SECRET_KEY_PREVIOUS", "changeme-changeme-changeme-changeme"),
+        ("SECRET_KEY_PREVIOUS", STRONG_KEY),
+        ("TRUSTED_PROXIES", "0.0.0.0/0"),
+        ("TRUSTED_PROXIES", '["10.0.0.0/8", "::/0"]'),
         ("FIRST_ADMIN_PASSWORD", "change-this-password"),
         ("ALLOWED_ORIGINS", '["*"]'),
         ("ALLOWED_ORIGINS", "https://panel.example.com,*"),
@@ -129,6 +135,8 @@ def test_settings_outside_local_refuse(
     [
         ("SECRET_KEY", "short"),
         ("SECRET_KEY", "changeme-changeme-changeme-changeme"),
+        ("SECRET_KEY_PREVIOUS", "short"),
+        ("TRUSTED_PROXIES", "0.0.0.0/0"),
         ("FIRST_ADMIN_PASSWORD", "change-this-password"),
         ("ALLOWED_ORIGINS", '["*"]'),
         ("ALLOWED_HOSTS", "*"),
@@ -218,12 +226,57 @@ def test_settings_are_strict_where_the_environment_is_misspelt(configure: Config
         ("PUBLIC_URL", "ftp://backdesk.example.com"),
         ("LOG_LEVEL", "LOUD"),
         ("DOCS_ENABLED", "perhaps"),
+        ("REDIS_URL", "127.0.0.1:6379"),
+        ("REDIS_URL", "http://127.0.0.1:6379"),
+        ("TRUSTED_PROXIES", "*"),
+        ("TRUSTED_PROXIES", "proxy.example.com"),
+        ("TRUSTED_PROXIES", '["10.0.0.1", "10.0.0.300"]'),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("EMAILS_FROM", "Backdesk"),
+        ("EMAILS_FROM", "Backdesk <>"),
+        ("SMTP_PORT", "0"),
+        ("SMTP_SECURITY", "ssl"),
+        ("SMTP_TIMEOUT_SECONDS", "0"),
+        ("RATE_LIMIT_LOGIN", "many"),
+        ("RATE_LIMIT_LOGIN", "5"),
+        ("RATE_LIMIT_LOGIN", "0/minute"),
+        ("RATE_LIMIT_LOGIN", "5/0 minute"),
+        ("RATE_LIMIT_LOGIN", "-5/minute"),
+        ("RATE_LIMIT_ANONYMOUS", "60/minute,1000/hour"),
+        ("RATE_LIMIT_ANONYMOUS", "60/minute;"),
+        ("RATE_LIMIT_USER", "1200/fortnight"),
+        ("RATE_LIMIT_REFRESH", "\u0665/minute"),
+        ("RATE_LIMIT_LETTERS", "5/hour\n"),
+        ("RATE_LIMIT_LOGIN_ADDRESS", "1e3/minute"),
     ],
 )
 def test_settings_refuse_nonsense_anywhere(configure: Configure, name: str, value: str) -> None:
     found = causes(configure, **{name: value})
 
     assert name in found
+
+
+def test_settings_refuse_a_mail_server_without_a_sender(configure: Configure) -> None:
+    found = causes(configure, SMTP_HOST="mail.example.com")
+
+    assert set(found) == {"EMAILS_FROM"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REDIS_URL", "redis://127.0.0.1:6379/0"),
+        ("REDIS_URL", "rediss://:hush@redis.example.com/1"),
+        ("TRUSTED_PROXIES", "10.0.0.1"),
+        ("TRUSTED_PROXIES", '["10.0.0.0/8", "fd00::/8"]'),
+        ("EMAILS_FROM", "Backdesk <backdesk@example.com>"),
+        ("EMAILS_FROM", "backdesk@example.com"),
+        ("RATE_LIMIT_ANONYMOUS", "60/minute;1000/hour"),
+        ("RATE_LIMIT_LOGIN", "5 / 2 minute"),
+    ],
+)
+def test_settings_of_production_may_be_set(configure: Configure, name: str, value: str) -> None:
+    configure(**PRODUCTION, **{name: value})
 
 
 # --- The database's URL.
@@ -338,6 +391,9 @@ HIDDEN: dict[str, Any] = {
     "SECRET_KEY": "never-to-be-shown-1",
     "DATABASE_URL": "postgresql://ann:never-to-be-shown-2@db/desk",
     "FIRST_ADMIN_PASSWORD": "never-to-be-shown-3",
+    "SECRET_KEY_PREVIOUS": "never-to-be-shown-4",
+    "REDIS_URL": "redis://ann:never-to-be-shown-5@redis/0",
+    "SMTP_PASSWORD": "never-to-be-shown-6",
 }
 
 
@@ -358,6 +414,10 @@ def test_settings_show_no_secrets(configure: Configure) -> None:
         HIDDEN | {"DATABASE_URL": "never-to-be-shown"},
         HIDDEN | {"DATABASE_URL": "postgresql://ann:never-to-be-shown@db:port/desk"},
         HIDDEN | {"ENVIRONMENT": "never-to-be-shown"},
+        HIDDEN | {"REDIS_URL": "never-to-be-shown"},
+        HIDDEN | {"SMTP_HOST": "mail", "EMAILS_FROM": "never-to-be-shown"},
+        HIDDEN | {"TRUSTED_PROXIES": "never-to-be-shown"},
+        HIDDEN | {"RATE_LIMIT_LOGIN": "never-to-be-shown"},
     ],
 )
 def test_settings_show_no_secrets_in_a_refusal(
