@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT, Popen, call
 from typing import NoReturn
+from urllib.request import urlopen
 
 if sys.version_info < (3, 11):  # noqa: UP036  Older ones, from 3.6, get this far and read the line.
     sys.exit("Backdesk needs Python 3.11 or newer; this is {}.{}.{}.".format(*sys.version_info))
@@ -31,6 +32,7 @@ BACKEND = TOP / "apps" / "backend"
 ENV_FILE = TOP / ".env"
 VENV, OLD_VENV = TOP / ".venv", TOP / ".venv.old"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+SBOM = TOP / "build" / "sbom.json"
 STAMP = Path(sysconfig.get_path("purelib", "venv", {"base": str(VENV)}), "backdesk.json")
 
 APP, TOOLS = "requirements.txt", "requirements/dev.txt"
@@ -57,6 +59,7 @@ Usage: python3 manage.py COMMAND [OPTIONS]
   run    Set up, migrate, create the first admin, serve. --seed adds demo data.
   test   Run the tests. Options, and paths as seen from apps/backend, go to pytest.
   lint   Check format, style, types and import contracts.
+  audit  List what is locked in build/sbom.json, and ask whether holes in it are known.
   lock   Write the lock files from requirements/*.in. Options go to uv: --upgrade.
 
 Every other command is the app's own"""
@@ -68,6 +71,8 @@ def main(command: str = "", *arguments: str) -> None:
         sys.exit(0 if command else 2)
     if command == "lint":
         lint(*arguments)
+    elif command == "audit":
+        audit(*arguments)
     elif command == "lock":
         lock(*arguments)
     else:
@@ -97,6 +102,33 @@ def lint(*arguments: str) -> None:
             failed.append(line)
     if failed:
         stop("failed: " + "; ".join(failed))
+
+
+def audit(*arguments: str) -> None:
+    """Fail where a hole is known; say so where nobody can be asked."""
+    if arguments:
+        stop("audit takes no options.", code=2)
+    install(APP, TOOLS)
+    SBOM.parent.mkdir(exist_ok=True)
+    quiet = ["-W", "ignore::UserWarning"]  # Requirements tell nothing of who depends on whom.
+    options = "--pyproject apps/backend/pyproject.toml --output-reproducible --validate"
+    command = [PYTHON, *quiet, "-m", "cyclonedx_py", "requirements", APP, *options.split()]
+    if call([*command, "--output-file", SBOM], cwd=TOP):
+        stop("no list of what is locked was made.")
+    say(f"{SBOM.relative_to(TOP)} lists what is locked.")
+    if not knows_holes():
+        say("NOT RUN: the vulnerability database cannot be reached. Nothing is known of holes.")
+    elif call([PYTHON, "-m", "pip_audit", "--strict", "--disable-pip", "-r", APP], cwd=TOP):
+        stop("pip-audit has something to say, above.")
+
+
+def knows_holes() -> bool:
+    """Ask for a hole that is on record: a mirror may answer as well, and know of none."""
+    try:
+        with urlopen("https://pypi.org/pypi/jinja2/2.10/json", timeout=10) as answer:
+            return bool(json.load(answer)["vulnerabilities"])
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def lock(*options: str) -> None:

@@ -30,6 +30,7 @@ ROOTS: Final = (TOP, BACKEND, BACKEND / "app", BACKEND / "tests", DOCS)
 MADE_LATER: Final = {
     ".env",
     ".venv",
+    "build/sbom.json",
     "data",
     "data/backdesk.db",
     "data/backdesk.db-shm",
@@ -45,7 +46,7 @@ NEW_FILE: Final = re.compile(r"`([^`]+)`.*\bnew\b")
 NAME: Final = re.compile(r"[A-Za-z_][\w.]*(\([^)]*\))?")
 NAME_MARK: Final = re.compile(r"\w_\w|[a-z][A-Z]|\)$")
 # Commands of `manage.py` itself; the others are the application's.
-OF_MANAGE: Final = {"run", "test", "lint", "lock"}
+OF_MANAGE: Final = {"run", "test", "lint", "audit", "lock"}
 
 of_each_document = pytest.mark.parametrize(
     "document", documents(), ids=lambda path: str(path.relative_to(TOP))
@@ -145,7 +146,7 @@ def paths_in(tree: str) -> Iterator[str]:
 
 def folders_on_disk() -> Iterator[str]:
     """Name every folder that holds something of the project; what is hidden holds tools' own."""
-    made = {"__pycache__", "node_modules", "data"}
+    made = {"__pycache__", "node_modules", "build", "data"}
     for place, below, files in os.walk(TOP):
         below[:] = [name for name in below if name not in made and not name.startswith(".")]
         if Path(place) != TOP and (files or below):

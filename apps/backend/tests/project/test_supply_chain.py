@@ -1,0 +1,172 @@
+"""What is installed is what was locked, and the gate cannot be talked past."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+import pytest
+
+from tests.project.markdown import TOP
+from tests.project.tools import leave_out, require_tool
+from tests.server import free_port
+
+LOCKS: Final = {"requirements.txt": "test.in", "requirements/dev.txt": "dev.in"}
+PACKAGE: Final = "annotated-types"  # A small one.
+
+PINNED: Final = re.compile(
+    r"[\w.-]+(\[[\w,-]+\])?==[\w.!+]+( ; .+?)?( \\\n +--hash=sha256:[0-9a-f]{64})+\n"
+)
+
+of_each_lock = pytest.mark.parametrize("lock", LOCKS)
+
+
+def locked(lock: str) -> dict[str, str]:
+    """Return each requirement with all its lines, by name."""
+    text = (TOP / lock).read_text(encoding="utf-8")
+    entries = re.split(r"(?m)^(?=\S)", re.sub(r"(?m)^ *#.*\n", "", text))
+    return {re.split(r"[=<>~!;\[ ]", entry)[0]: entry for entry in entries if entry}
+
+
+@of_each_lock
+def test_requirement_is_pinned_and_has_hashes(lock: str) -> None:
+    entries = locked(lock)
+
+    assert len(entries) > 30
+    assert [name for name, entry in entries.items() if not PINNED.fullmatch(entry)] == []
+
+
+@of_each_lock
+def test_lock_holds_what_is_asked_for(lock: str) -> None:
+    wanted = asked_for(LOCKS[lock])
+
+    assert wanted - locked(lock).keys() == set()
+
+
+def asked_for(source: str) -> set[str]:
+    names = set()
+    for line in (TOP / "requirements" / source).read_text(encoding="utf-8").splitlines():
+        if line.startswith("-r "):
+            names |= asked_for(line.removeprefix("-r "))
+        elif line and not line.startswith(("#", "-c ")):
+            names.add(re.split(r"[=<>~!;\[ ]", line)[0])
+    return names
+
+
+def test_locks_agree() -> None:
+    app, tools = (locked(lock) for lock in LOCKS)
+
+    assert {name: tools.get(name) for name in app} == app
+
+
+@pytest.fixture(scope="module")
+def pip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pip of an empty environment."""
+    if importlib.util.find_spec("ensurepip") is None:
+        leave_out("Python's ensurepip is missing: install python3-venv")
+    folder = tmp_path_factory.mktemp("pip")
+    venv.create(folder, with_pip=True)
+    return folder / ("Scripts/pip.exe" if sys.platform == "win32" else "bin/pip")
+
+
+def install(pip: Path, requirement: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    file = folder / "requirements.txt"
+    file.write_text(requirement)
+    options = ["--require-hashes", "--no-deps", "--no-cache-dir", "--retries=1", "--timeout=20"]
+    return subprocess.run(
+        [pip, "install", *options, f"--target={folder / 'packages'}", "--requirement", file],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+def test_install_refuses_a_package_whose_hash_is_another(pip: Path, tmp_path: Path) -> None:
+    requirement = locked("requirements.txt")[PACKAGE]
+    altered = re.sub(r"sha256:(.)", lambda found: f"sha256:{other(found[1])}", requirement)
+    rightly = install(pip, requirement, tmp_path)
+    if rightly.returncode != 0:
+        leave_out(f"the package index cannot be reached: {rightly.stderr.splitlines()[-1]}")
+
+    refused = install(pip, altered, tmp_path)
+
+    assert refused.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in refused.stderr
+
+
+def other(digit: str) -> str:
+    return "0" if digit != "0" else "1"
+
+
+def test_install_refuses_a_requirement_without_a_hash(pip: Path, tmp_path: Path) -> None:
+    (pinned,) = re.findall(r"^\S+==\S+", locked("requirements.txt")[PACKAGE])
+
+    refused = install(pip, f"{pinned}\n", tmp_path)
+
+    assert refused.returncode != 0
+    assert "hashes are required" in refused.stderr.lower()
+
+
+def test_everything_is_installed_by_hash() -> None:
+    places = (TOP / "manage.py", TOP / "apps" / "backend" / "Dockerfile")
+    installs = [place.read_text(encoding="utf-8").count("--require-hashes") for place in places]
+
+    assert min(installs) > 0
+
+
+# --- The list of what is locked (SBOM), and known holes.
+
+
+def test_list_names_every_package_with_its_hashes(tmp_path: Path) -> None:
+    require_tool("cyclonedx_py")
+    made = tmp_path / "sbom.json"
+    command = [sys.executable, "-W", "ignore", "-m", "cyclonedx_py", "requirements", "--validate"]
+    subprocess.run([*command, "--output-file", made], cwd=TOP, check=True, timeout=120)
+
+    found = json.loads(made.read_text(encoding="utf-8"))
+
+    listed = {one["name"]: json.dumps(one) for one in found["components"]}
+    entries = locked("requirements.txt")
+    assert found["bomFormat"] == "CycloneDX"
+    assert listed.keys() == entries.keys()
+    for name, entry in entries.items():
+        assert all(hashed in listed[name] for hashed in re.findall(r"sha256:(\w+)", entry)), name
+
+
+def test_audit_does_not_take_silence_for_good_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
+
+    assert not load_manage().knows_holes()
+
+
+def load_manage() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("manage", TOP / "manage.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# --- The gate.
+
+
+def test_gate_passes_nothing_by() -> None:
+    gate = (TOP / ".ci" / "run").read_text(encoding="utf-8")
+
+    assert re.search(r"^set -euo pipefail$", gate, re.MULTILINE)
+    assert re.search(r"^export CI=true$", gate, re.MULTILINE)
+    assert re.findall(r"\|\| *(?:true|:|exit 0)|set \+[euo]|--exit-zero|--ignore-vuln", gate) == []
+
+
+@pytest.mark.parametrize("command", ["lint", "audit", "test"])
+def test_gate_runs(command: str) -> None:
+    gate = (TOP / ".ci" / "run").read_text(encoding="utf-8")
+
+    assert re.search(rf"^\S+ manage\.py {command}\b", gate, re.MULTILINE)
