@@ -1,7 +1,5 @@
 """How Alembic reaches the database: by the application's own settings and models."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
 
 from alembic import context
@@ -54,26 +52,24 @@ def refuse_dangling_rows(connection: Connection) -> None:
         raise SystemExit(f"The migration leaves rows of {dangling[0]} that refer to nothing.")
 
 
-@contextmanager
-def sqlite_may_rebuild_tables(connection: Connection) -> Iterator[None]:
+def let_sqlite_rebuild_tables(connection: Connection) -> None:
     """SQLite changes a table by copying it; while the old one goes, references lead nowhere.
 
-    The pragma does nothing inside a transaction, so it goes to the driver before one begins.
+    The pragma does nothing inside a transaction, so it goes to the driver before one begins. The
+    copying takes the time it takes. The connection is not used again afterwards.
     """
     driver = connection.connection.dbapi_connection
     if connection.dialect.name != "sqlite" or driver is None:
-        yield
         return
+    connection.detach()
     driver.execute("PRAGMA foreign_keys = OFF")
-    try:
-        yield
-    finally:
-        driver.execute("PRAGMA foreign_keys = ON")
+    driver.set_progress_handler(None, 0)
 
 
 if context.is_offline_mode():
     raise SystemExit("Offline mode is not supported: migrations read the database they change.")
 
-with get_engine().connect() as connection, sqlite_may_rebuild_tables(connection):
+with get_engine().connect() as connection:
+    let_sqlite_rebuild_tables(connection)
     run(connection)
     connection.commit()

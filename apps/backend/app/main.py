@@ -18,10 +18,12 @@ from app.core.config import Settings, get_settings
 from app.core.logging import configure_logging
 from app.core.security import HASHES_AT_ONCE
 from app.db.session import dispose
+from app.middleware.admission import AdmissionMiddleware
 from app.middleware.head import HeadMiddleware
 from app.middleware.problem import ProblemMiddleware
 from app.middleware.request_context import RequestContextMiddleware
 from app.middleware.security_headers import SecurityHeadersMiddleware
+from app.middleware.slow_body import SlowBodyMiddleware
 from app.middleware.trusted_host import HostMiddleware
 
 EXPOSED_HEADERS = (
@@ -45,8 +47,10 @@ class Backdesk(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         settings = get_settings()
         app = super().build_middleware_stack()
+        app = SlowBodyMiddleware(app, seconds=settings.CLIENT_TIMEOUT_SECONDS)
         if hosts := _accepted_hosts(settings):
             app = HostMiddleware(app, allowed_hosts=hosts)
+        app = AdmissionMiddleware(app, limit=settings.MAX_REQUESTS_IN_FLIGHT)
         app = ProblemMiddleware(app)
         if settings.ALLOWED_ORIGINS:
             app = CORSMiddleware(
@@ -58,13 +62,16 @@ class Backdesk(FastAPI):
                 expose_headers=EXPOSED_HEADERS,
             )
             app = ProblemMiddleware(app)  # For the preflight that it refuses.
-        app = HeadMiddleware(app)
-        is_https = settings.PUBLIC_URL.startswith("https:")
-        app = SecurityHeadersMiddleware(app, docs_path="/docs", is_https=is_https)
-        return RequestContextMiddleware(app)
+        return seen_by_every_answer(HeadMiddleware(app))
 
     def openapi(self) -> dict[str, Any]:
         return document(self)
+
+
+def seen_by_every_answer(app: ASGIApp) -> ASGIApp:
+    is_https = get_settings().PUBLIC_URL.startswith("https:")
+    app = SecurityHeadersMiddleware(app, docs_path="/docs", is_https=is_https)
+    return RequestContextMiddleware(app)
 
 
 @asynccontextmanager

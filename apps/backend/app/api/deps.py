@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.api.cookies import access_cookie, refresh_cookie
 from app.api.csrf import refuse_forgery
+from app.api.one_visit import SAFE_METHODS
 from app.core.errors import NotAuthenticatedError, PermissionDeniedError
 from app.core.origin import Origin
 from app.core.permissions import VERIFIED_ONLY, Permission, Principal
@@ -28,8 +29,6 @@ from app.db.session import read_only, unit_of_work
 from app.schemas.auth import LoginForm, PasswordChange, PasswordReset, RefreshForm
 from app.schemas.base import DIGITS, RecordId
 from app.schemas.user import UserUpdate
-
-SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Id = Annotated[RecordId, DIGITS, Path()]
 

@@ -11,12 +11,12 @@ which every sync callable is wrapped as a coroutine function that never suspends
 drives that handler to its end in one step.
 """
 
-import asyncio
 import copy
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from fastapi import Request, Response, params
@@ -31,8 +31,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, _effective_route_context_var
 
 from app.api.media_type import refuse_other_media_type
+from app.api.threads import run_in_time
+from app.core.config import get_settings
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+# They change nothing, so that one whose connection was lost may run again.
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _teardown: Final[ContextVar[ExitStack]] = ContextVar("teardown")
 
@@ -77,9 +82,11 @@ def _one_visit_handler(route: Any, executor: str, stock: Handler, inline: Handle
         if is_form:
             await request.form()
         threads: ThreadPoolExecutor = getattr(request.app.state, executor)
-        run = copy_context().run
-        return await asyncio.get_running_loop().run_in_executor(
-            threads, run, _visit, inline, request
+        return await run_in_time(
+            threads,
+            partial(_visit, inline, request),
+            seconds=get_settings().REQUEST_TIMEOUT_SECONDS,
+            is_read=request.method in SAFE_METHODS,
         )
 
     return handle

@@ -1,9 +1,11 @@
 from collections.abc import Callable
-from typing import Any, get_origin
+from typing import Any, Final, get_origin
 
 from fastapi import APIRouter
 
 from app.api.one_visit import OneVisitRoute
+
+AUTH_BODY_BYTES: Final = 16 * 1024  # Of what anyone may send: nobody's name or token is longer.
 
 
 class Router(APIRouter):

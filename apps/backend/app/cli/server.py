@@ -1,18 +1,25 @@
+import math
 import os
 import socket
 from typing import Annotated
 
+import structlog
 import typer
 import uvicorn
 
 from app.cli.accounts import ensure_admin
 from app.cli.console import console, fail
 from app.cli.database import seed_once
+from app.cli.protocol import GuardedProtocol
 from app.core.config import get_settings
-from app.db.migrations import migrate
+from app.core.logging import configure_logging
+from app.db.integrity import DatabaseUnavailableError
+from app.db.migrations import is_usable, migrate
 
-# So that an accepted request is finished: longer than a statement may take by default.
-GRACE_SECONDS = 30
+# On top of what a request may take, so that every accepted one is answered before the end.
+GRACE_SECONDS = 10
+
+log = structlog.get_logger("backdesk.server")
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)]
@@ -36,6 +43,7 @@ def serve(
         get_settings.cache_clear()
     settings = get_settings()
     _refuse_taken_port(host, port)
+    _warn_of_database()
     uvicorn.run(
         "app.main:create_app",
         factory=True,
@@ -43,11 +51,13 @@ def serve(
         port=port,
         workers=settings.WEB_CONCURRENCY,
         reload=reload,
+        http=GuardedProtocol,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(settings.REQUEST_TIMEOUT_SECONDS) + GRACE_SECONDS,
     )
 
 
@@ -73,6 +83,16 @@ def run(
         soft_wrap=True,
     )
     serve(host=host, port=port, reload=reload)
+
+
+def _warn_of_database() -> None:
+    """Serving goes on all the same: the database may come, or be migrated, later."""
+    configure_logging()
+    try:
+        if not is_usable():
+            log.warning("schema not ready", remedy="python3 manage.py migrate")
+    except DatabaseUnavailableError as error:
+        log.warning("database unavailable", cause=str(error.__cause__).partition("\n")[0])
 
 
 def _refuse_taken_port(host: str, port: int) -> None:

@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         3, ge=1, description="How long to wait for PostgreSQL to answer."
     )
     STATEMENT_TIMEOUT_SECONDS: float = Field(
-        10, gt=0, description="PostgreSQL ends a longer statement."
+        10, gt=0, description="The database ends a longer statement."
     )
     SECRET_KEY: SecretStr = Field(
         SecretStr(""),
@@ -171,6 +171,9 @@ class Settings(BaseSettings):
     )
     CLIENT_TIMEOUT_SECONDS: float = Field(
         20, gt=0, description="How long a client may take to send a request."
+    )
+    MAX_REQUESTS_IN_FLIGHT: int = Field(
+        1000, ge=1, description="Per process, at work or waiting; more are answered 503 at once."
     )
     MAX_BODY_BYTES: int = Field(1024**2, ge=1024, description="A larger request body is refused.")
     MAX_PAGE_SIZE: int = Field(1000, ge=1, le=10_000, description="The largest `limit` of a list.")

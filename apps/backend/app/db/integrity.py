@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from app.core.errors import ConflictError, DomainError, InvalidInputError, UnavailableError
 from app.db.base import Base
 
+_SQLITE_OUT_OF_REACH: Final = ("locked", "unable to open", "disk is full", "disk I/O error")
 _SQLITE_COLUMNS: Final = re.compile(r"^UNIQUE constraint failed: (?P<columns>[\w., ]+)$")
 
 
@@ -25,6 +26,16 @@ class StatementTimeoutError(UnavailableError):
     text = "The database took too long to answer. Ask for less, or try again in a moment."
 
 
+class ContendedError(UnavailableError):
+    code = "CONTENDED"
+    text = "Others kept changing the same records at the same time. Try again in a moment."
+
+
+class SchemaNotReadyError(UnavailableError):
+    code = "SCHEMA_NOT_READY"
+    text = "The database's schema is not at this release's version. Run: migrate."
+
+
 class LockedError(ConflictError):
     code = "LOCKED"
     text = "Somebody else is changing this right now. Try again in a moment."
@@ -36,14 +47,18 @@ class InvalidValueError(InvalidInputError):
 
 
 # PostgreSQL's SQLSTATE codes; https://www.postgresql.org/docs/current/errcodes-appendix.html
+READ_ONLY_TRANSACTION: Final = "25006"  # What a stand-by says to a writer after a fail-over.
+_UNDEFINED_TABLE: Final = "42P01"
+_SERIALIZATION_FAILURE: Final = "40001"
+_DEADLOCK_DETECTED: Final = "40P01"
 _BY_SQLSTATE: Final[Mapping[str, type[DomainError]]] = {
     "57014": StatementTimeoutError,  # query_canceled
     "55P03": LockedError,  # lock_not_available
-    "40001": LockedError,  # serialization_failure
-    "40P01": LockedError,  # deadlock_detected
+    _SERIALIZATION_FAILURE: ContendedError,
+    _DEADLOCK_DETECTED: ContendedError,
 }
-# Connections lost, resources gone, shutting down, or a stand-by that only reads after a fail-over.
-_UNREACHABLE: Final = ("08", "53", "57P", "25006")
+# Connections lost, resources gone, shutting down.
+_UNREACHABLE: Final = ("08", "53", "57P", READ_ONLY_TRANSACTION)
 
 
 @contextmanager
@@ -71,22 +86,41 @@ def domain_error(error: DBAPIError | PoolTimeoutError) -> DomainError | None:
     """Name the family that a database fault belongs to, or None where it is our own bug."""
     if isinstance(error, PoolTimeoutError):
         return DatabaseUnavailableError()
+    if is_missing_table(error):
+        return SchemaNotReadyError()
     sqlstate: str | None = getattr(error.orig, "pgcode", None)
-    if sqlstate is not None and sqlstate in _BY_SQLSTATE:
-        return _BY_SQLSTATE[sqlstate]()
-    if sqlstate is not None and sqlstate.startswith(_UNREACHABLE):
-        return DatabaseUnavailableError()
-    if sqlstate is None and _is_lost_connection(error):
-        return DatabaseUnavailableError()
-    if sqlstate is not None and sqlstate.startswith("22"):  # data_exception
-        return InvalidValueError()
-    return None
+    family = _by_words(error) if sqlstate is None else _by_sqlstate(sqlstate)
+    return family() if family is not None else None
+
+
+def _by_sqlstate(sqlstate: str) -> type[DomainError] | None:
+    if sqlstate.startswith(_UNREACHABLE):
+        return DatabaseUnavailableError
+    if sqlstate.startswith("22"):  # data_exception
+        return InvalidValueError
+    return _BY_SQLSTATE.get(sqlstate)
+
+
+def _by_words(error: DBAPIError) -> type[DomainError] | None:
+    if _is_interrupted(error):
+        return StatementTimeoutError
+    return DatabaseUnavailableError if _is_lost_connection(error) else None
 
 
 def is_missing_table(error: DBAPIError) -> bool:
-    undefined_table = "42P01"
-    is_undefined = getattr(error.orig, "pgcode", None) == undefined_table
+    is_undefined = getattr(error.orig, "pgcode", None) == _UNDEFINED_TABLE
     return is_undefined or str(error.orig).startswith("no such table")
+
+
+def is_contention(error: DBAPIError) -> bool:
+    """Tell whether the same unit of work may succeed when it runs again from the start."""
+    sqlstate = getattr(error.orig, "pgcode", None)
+    return sqlstate in {_SERIALIZATION_FAILURE, _DEADLOCK_DETECTED}
+
+
+def _is_interrupted(error: DBAPIError) -> bool:
+    """SQLite says so when the time of a statement is up."""
+    return type(error.orig).__module__ == "sqlite3" and str(error.orig) == "interrupted"
 
 
 def _is_lost_connection(error: DBAPIError) -> bool:
@@ -96,7 +130,7 @@ def _is_lost_connection(error: DBAPIError) -> bool:
     text = str(error.orig)
     is_sqlite = type(error.orig).__module__ == "sqlite3"
     if is_sqlite:
-        return name == "OperationalError" and ("locked" in text or "unable to open" in text)
+        return name == "OperationalError" and any(words in text for words in _SQLITE_OUT_OF_REACH)
     return name == "OperationalError"
 
 

@@ -4,7 +4,6 @@ Nothing connects before the first statement: importing the application needs no 
 """
 
 import math
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
@@ -22,10 +21,12 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from app.core.config import Settings, get_settings
 from app.core.origin import Origin
 from app.core.security import HASHES_AT_ONCE
+from app.db import sqlite
+from app.db.borrowing import note_borrowers, refuse_if_given_up
+from app.db.integrity import READ_ONLY_TRANSACTION
+from app.db.sqlite import SINGLE_STATEMENTS
 
 IDLE_SECONDS_BEFORE_PING: Final = 5.0
-# The execution option of connections on which every statement is its own transaction.
-SINGLE_STATEMENTS: Final = "single_statements"
 ORIGIN: Final = "origin"  # The key of a session's `info`: who is at work in it.
 
 _building = threading.Lock()
@@ -82,13 +83,14 @@ def _create_engine(settings: Settings) -> Engine:
         with suppress(OSError):  # Connecting tells what is wrong with the place.
             folder = Path(str(settings.database_url.database)).parent
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        event.listen(engine, "connect", _tune_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        sqlite.adapt(engine, statement_seconds=settings.STATEMENT_TIMEOUT_SECONDS)
     else:
         event.listen(engine, "begin", _begin_postgresql)
         event.listen(engine, "reset", _reset_postgresql)
+        event.listen(engine, "handle_error", _leave_standby)
     event.listen(engine, "checkin", _note_return)
     event.listen(engine, "checkout", _ping_if_idle)
+    note_borrowers(engine)
     return engine
 
 
@@ -98,6 +100,7 @@ def unit_of_work(origin: Origin | None = None) -> Iterator[Session]:
     with _database().units.begin() as db:
         db.info[ORIGIN] = origin or Origin()
         yield db
+        refuse_if_given_up()
 
 
 def origin_of(db: Session) -> Origin:
@@ -148,25 +151,6 @@ def _connect_args(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _tune_sqlite(connection: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    # SQLite's own lower() knows ASCII only; searches must find "Ä" by "ä".
-    connection.create_function("lower", 1, _lower, deterministic=True)
-
-
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """Take SQLite's write lock at the start: a unit that reads first could not get it later."""
-    options = connection.get_execution_options()
-    if not options.get(SINGLE_STATEMENTS) and options.get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
 def _begin_postgresql(connection: Connection) -> None:
     """Send no BEGIN. SQLAlchemy's AUTOCOMMIT does the same, but sets the isolation level each
     time, which is a round trip to PostgreSQL; this flag is the driver's own.
@@ -179,6 +163,12 @@ def _begin_postgresql(connection: Connection) -> None:
 def _reset_postgresql(connection: Any, *_: object) -> None:
     if connection.autocommit:
         connection.autocommit = False
+
+
+def _leave_standby(context: ExceptionContext) -> None:
+    """Connect anew when the server only reads: after a fail-over another one writes."""
+    if getattr(context.original_exception, "pgcode", None) == READ_ONLY_TRANSACTION:
+        context.is_disconnect = True
 
 
 def _note_return(_connection: Any, record: ConnectionPoolEntry) -> None:

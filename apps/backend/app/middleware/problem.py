@@ -20,7 +20,9 @@ DEFAULTS: Final[Mapping[int, tuple[str, str]]] = {
     400: ("BAD_REQUEST", "The request cannot be read."),
     404: ("NOT_FOUND", "There is nothing here."),
     405: ("METHOD_NOT_ALLOWED", "This path does not answer this method."),
+    408: ("CLIENT_TIMEOUT", "The request did not arrive in time."),
     413: ("BODY_TOO_LARGE", "The request body is too large."),
+    431: ("HEADERS_TOO_LARGE", "The headers of the request are too large."),
     500: ("INTERNAL_ERROR", "Something went wrong here. The request id helps to find out what."),
     503: ("UNAVAILABLE", "The service cannot answer right now. Try again in a moment."),
 }

@@ -13,9 +13,11 @@ from sqlalchemy.orm import Session
 
 from app.core.errors import ConflictError, DomainError
 from app.db.integrity import (
+    ContendedError,
     DatabaseUnavailableError,
     InvalidValueError,
     LockedError,
+    SchemaNotReadyError,
     StatementTimeoutError,
     constraint_error,
     domain_error,
@@ -51,8 +53,10 @@ def wrapped(
     [
         ("57014", StatementTimeoutError),
         ("55P03", LockedError),
-        ("40001", LockedError),
-        ("40P01", LockedError),
+        ("40001", ContendedError),
+        ("40P01", ContendedError),
+        ("25006", DatabaseUnavailableError),
+        ("42P01", SchemaNotReadyError),
         ("53300", DatabaseUnavailableError),
         ("57P01", DatabaseUnavailableError),
         ("57P03", DatabaseUnavailableError),
@@ -68,7 +72,7 @@ def test_code_of_postgresql_names_the_family(pgcode: str | None, family: type[Do
     assert type(error) is family
 
 
-@pytest.mark.parametrize("pgcode", ["42601", "42P01", "42703", "23505", "23503", "P0001", "XX000"])
+@pytest.mark.parametrize("pgcode", ["42601", "42703", "23505", "23503", "P0001", "XX000"])
 def test_bug_of_our_own_has_no_family(pgcode: str) -> None:
     assert domain_error(wrapped(coded(pgcode))) is None
 
@@ -78,7 +82,9 @@ def test_bug_of_our_own_has_no_family(pgcode: str) -> None:
     [
         ("database is locked", DatabaseUnavailableError),
         ("unable to open database file", DatabaseUnavailableError),
-        ("no such table: nowhere", type(None)),
+        ("database or disk is full", DatabaseUnavailableError),
+        ("interrupted", StatementTimeoutError),
+        ("no such table: nowhere", SchemaNotReadyError),
         ('near "SELEKT": syntax error', type(None)),
     ],
 )

@@ -5,11 +5,11 @@ from fastapi import Depends, Response
 from app.api.deps import DbSession, HashedChange, HashedReset, SignedInUser, just_signed_in, public
 from app.api.one_visit import HashingRoute
 from app.api.problems import problems
-from app.api.routing import Router
+from app.api.routing import AUTH_BODY_BYTES, Router
 from app.crud import account as crud_account
 from app.schemas.auth import EmailForm, Message, PasswordReset, Registration, TokenForm
 
-router = Router(tags=["accounts"])
+router = Router(tags=["accounts"], max_body_size=AUTH_BODY_BYTES)
 hashing = Router(route_class=HashingRoute)
 
 # The same whether or not an address is known: nobody learns here who has an account.

@@ -17,13 +17,13 @@ from app.api.deps import (
 )
 from app.api.one_visit import HashingRoute
 from app.api.problems import problems
-from app.api.routing import Router
+from app.api.routing import AUTH_BODY_BYTES, Router
 from app.core.security import create_access_token
 from app.crud import auth as crud_auth
 from app.crud import session as crud_session
 from app.schemas.auth import CookiesPublic, SessionPublic, TokenPublic
 
-router = Router(prefix="/auth", tags=["auth"])
+router = Router(prefix="/auth", tags=["auth"], max_body_size=AUTH_BODY_BYTES)
 hashing = Router(route_class=HashingRoute)
 
 Mode = Annotated[

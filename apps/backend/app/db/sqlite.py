@@ -1,0 +1,47 @@
+"""What SQLite must be told, so that it behaves as PostgreSQL does."""
+
+import sqlite3
+import time
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
+
+# The execution option of connections on which every statement is its own transaction.
+SINGLE_STATEMENTS: Final = "single_statements"
+_ENDS_AT: Final = "ends_at"  # The key of a connection's `info`: when its statement is too long.
+_STEPS_BETWEEN_CHECKS: Final = 20_000  # A millisecond or so.
+
+
+def adapt(engine: Engine, *, statement_seconds: float) -> None:
+    def start_clock(connection: Connection, *_: object) -> None:
+        connection.info[_ENDS_AT] = time.monotonic() + statement_seconds
+
+    event.listen(engine, "connect", _tune)
+    event.listen(engine, "begin", _begin)
+    event.listen(engine, "before_cursor_execute", start_clock)
+
+
+def _tune(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    # SQLite's own lower() knows ASCII only; searches must find "Ä" by "ä".
+    connection.create_function("lower", 1, _lower, deterministic=True)
+
+    def takes_too_long() -> bool:
+        ends_at: float = record.info.get(_ENDS_AT, float("inf"))
+        return time.monotonic() > ends_at
+
+    connection.set_progress_handler(takes_too_long, _STEPS_BETWEEN_CHECKS)
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _begin(connection: Connection) -> None:
+    """Take SQLite's write lock at the start: a unit that reads first could not get it later."""
+    options = connection.get_execution_options()
+    if not options.get(SINGLE_STATEMENTS) and options.get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
