@@ -66,11 +66,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self.stage = Stage.HEAD
 
     def on_headers_complete(self) -> None:
-        self.stage = Stage.BODY
         if self.head_bytes > MAX_HEAD_BYTES and self._size_of_head() > MAX_HEAD_BYTES:
             self.is_refused = True
             self.app = _refusal(431)
         super().on_headers_complete()
+        self.stage = Stage.BODY
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -111,6 +111,9 @@ class GuardedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     # --- Refusals
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: the request is answered as if it had not asked for another protocol."""
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  The answer's own words are better.
         """Called where the parser understands nothing any more."""
