@@ -9,7 +9,7 @@ from app.api.deps import (
     even_who_must_change_password,
     whoever_is_signed_in,
 )
-from app.api.routes import accounts, audit, auth, docs, health, items, users
+from app.api.routes import account_pages, accounts, audit, auth, docs, health, items, letters, users
 from app.core.config import get_settings
 
 
@@ -20,10 +20,11 @@ class UndeclaredRouteError(RuntimeError):
 def add_routes(app: FastAPI) -> None:
     settings = get_settings()
     api = APIRouter(prefix=settings.API_V1_STR)
-    for resource in (auth, accounts, users, items, audit):
+    for resource in (auth, accounts, users, items, audit, letters):
         api.include_router(resource.router)
     app.include_router(api)
     app.include_router(health.router)
+    account_pages.add_account_pages(app)
     if settings.DOCS_ENABLED:
         docs.add_docs(app)
     refuse_undeclared_routes(app)

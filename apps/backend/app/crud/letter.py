@@ -2,16 +2,47 @@
 one, and none leaves for a deed that was rolled back.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
 
+from sqlalchemy import select, true, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
-from app.crud.one_time_token import issue_token
+from app.core.errors import ConflictError, NotFoundError
+from app.crud import audit
+from app.crud.listing import Listing, Page, get_page, public_columns
+from app.crud.one_time_token import is_usable, issue_token
 from app.models.one_time_token import OneTimeToken, TokenPurpose
 from app.models.outgoing_email import OutgoingEmail
 from app.models.user import User
-from app.schemas.letter import LetterTemplate
+from app.schemas.letter import LetterPublic, LetterStatus, LetterTemplate
+from app.schemas.listing import ListQuery
+
+LETTERS: Final = Listing(
+    model=OutgoingEmail,
+    columns=public_columns(OutgoingEmail, LetterPublic),
+    searched=(OutgoingEmail.recipient, OutgoingEmail.template, OutgoingEmail.last_error),
+    lower_cased=frozenset({"recipient"}),
+)
+# What the link of a letter is good for; the other letters have none.
+LINK_PURPOSES: Final[Mapping[str, TokenPurpose]] = {
+    LetterTemplate.VERIFY_EMAIL: TokenPurpose.VERIFY_EMAIL,
+    LetterTemplate.RESET_PASSWORD: TokenPurpose.RESET_PASSWORD,
+    LetterTemplate.INVITATION: TokenPurpose.INVITATION,
+}
+MAX_ERROR_LENGTH: Final = 500
+
+
+class LetterNotFoundError(NotFoundError):
+    code = "LETTER_NOT_FOUND"
+    text = "There is no such letter."
+
+
+class LinkNotRenewableError(ConflictError):
+    code = "LINK_NOT_RENEWABLE"
+    text = "The link in this letter is no longer good, and its recipient needs no other one."
 
 
 def write_letter(
@@ -23,14 +54,20 @@ def write_letter(
     recipient: str | None = None,
     **parameters: Any,
 ) -> None:
-    """Have a letter sent to the user, or to another address of theirs, once this is committed."""
+    """Have a letter sent to the user, or to another address of theirs, once this is committed.
+
+    Whoever registers may give any name, a stranger's address, and so the words that the stranger
+    reads: names stand only in letters to users who are verified.
+    """
     now = utc_now()
+    name = (user.full_name or user.username) if user.is_verified else None
     db.add(
         OutgoingEmail(
             recipient=recipient or user.email,
             template=template,
-            parameters={"name": user.full_name or user.username} | parameters,
+            parameters={"name": name} | parameters,
             token_id=token.id if token is not None else None,
+            status=LetterStatus.WAITING,
             created_at=now,
             due_at=now,
         )
@@ -58,3 +95,103 @@ def send_welcome(db: Session, *, user: User) -> None:
             token=token,
             username=user.username,
         )
+
+
+def get_letters(db: Session, *, query: ListQuery) -> Page:
+    return get_page(db, listing=LETTERS, query=query, scope=true())
+
+
+def get_letter_for_update(db: Session, *, letter_id: int) -> OutgoingEmail | None:
+    statement = select(OutgoingEmail).where(OutgoingEmail.id == letter_id)
+    return db.scalar(statement.with_for_update(key_share=True))
+
+
+def resend_letter(db: Session, *, letter: OutgoingEmail) -> OutgoingEmail:
+    """Have a letter sent once more, with a new link where its own is no longer good. One that has
+    not been tried yet, or is being sent, stays as it is.
+
+    Raises LinkNotRenewableError.
+    """
+    if letter.status == LetterStatus.WAITING and letter.last_error is None:
+        return letter
+    if letter.template in LINK_PURPOSES:
+        _renew_link(db, letter)
+    letter.status, letter.due_at = LetterStatus.WAITING, utc_now()
+    letter.attempts, letter.last_error = 0, None
+    audit.record(db, action="letter_resent", resource_type="letter", resource_id=letter.id)
+    return letter
+
+
+def _renew_link(db: Session, letter: OutgoingEmail) -> None:
+    token = get_token(db, letter=letter)
+    if token is not None and is_usable(token):
+        return
+    user = db.scalar(select(User).where(User.email == letter.recipient, User.is_active))
+    purpose = LINK_PURPOSES[letter.template]
+    is_same = user is not None and (token is None or token.user_id == user.id)
+    if user is None or not is_same or not _needs(user, purpose):
+        raise LinkNotRenewableError
+    letter.token_id = issue_token(db, user=user, purpose=purpose).id
+    letter.parameters = letter.parameters | {"username": user.username}
+
+
+def _needs(user: User, purpose: TokenPurpose) -> bool:
+    match purpose:
+        case TokenPurpose.VERIFY_EMAIL:
+            return not user.is_verified
+        case TokenPurpose.INVITATION:
+            return user.hashed_password is None
+        case TokenPurpose.RESET_PASSWORD:
+            return True
+
+
+def get_token(db: Session, *, letter: OutgoingEmail) -> OneTimeToken | None:
+    return None if letter.token_id is None else db.get(OneTimeToken, letter.token_id)
+
+
+def claim_letter(db: Session, *, until: datetime) -> OutgoingEmail | None:
+    """Take the letter that has been due for longest, for nobody else before `until`: whoever dies
+    with it in hand holds it up, but does not lose it.
+    """
+    now = utc_now()
+    first_due = (
+        select(OutgoingEmail.id)
+        .where(OutgoingEmail.status == LetterStatus.WAITING, OutgoingEmail.due_at <= now)
+        .order_by(OutgoingEmail.due_at, OutgoingEmail.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)  # On SQLite one unit at a time writes anyway.
+    )
+    return db.scalar(
+        update(OutgoingEmail)
+        .where(OutgoingEmail.id == first_due.scalar_subquery())
+        .values(due_at=until, attempts=OutgoingEmail.attempts + 1, last_error=None)
+        .returning(OutgoingEmail)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def mark_sent(db: Session, *, letter: OutgoingEmail) -> None:
+    _mark(db, letter, status=LetterStatus.SENT, sent_at=utc_now())
+
+
+def postpone(db: Session, *, letter: OutgoingEmail, until: datetime, error: str) -> None:
+    _mark(db, letter, due_at=until, last_error=error[:MAX_ERROR_LENGTH])
+
+
+def bury(db: Session, *, letter: OutgoingEmail, error: str) -> None:
+    """Try no more, until an admin says so."""
+    _mark(db, letter, status=LetterStatus.DEAD, last_error=error[:MAX_ERROR_LENGTH])
+
+
+def _mark(db: Session, letter: OutgoingEmail, **values: Any) -> None:
+    """Whoever took too long has lost the letter to another, and says nothing any more."""
+    db.execute(
+        update(OutgoingEmail)
+        .where(
+            OutgoingEmail.id == letter.id,
+            OutgoingEmail.status == LetterStatus.WAITING,
+            OutgoingEmail.due_at == letter.due_at,
+        )
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.core.errors import SpentTokenError
-from app.core.security import derive_secret, hash_secret, new_secret, present_key_id
+from app.core.security import derive_secret, hash_secret, key_ids, new_secret, present_key_id
 from app.models.one_time_token import OneTimeToken, TokenPurpose
 from app.models.user import User
 
@@ -45,8 +45,10 @@ def token_text(token: OneTimeToken) -> str:
     return derive_secret(token.nonce, purpose=purpose, key_id=token.key_id)
 
 
-def is_valid(token: OneTimeToken) -> bool:
-    return token.used_at is None and token.expires_at > utc_now()
+def is_usable(token: OneTimeToken) -> bool:
+    """Tell whether a link that leaves now would still open something."""
+    is_ours = token.key_id in key_ids()
+    return is_ours and token.used_at is None and token.expires_at > utc_now()
 
 
 def withdraw_tokens(db: Session, *, user_id: int, purposes: Collection[TokenPurpose]) -> None:

@@ -1,0 +1,219 @@
+"""The way to the mail server, or to the log where there is none. The one module that knows SMTP."""
+
+import re
+import smtplib
+import socket
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, parseaddr
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+import structlog
+
+from app.core.clock import utc_now
+from app.core.config import get_settings
+
+SERVER_CLOSES: Final = 421
+LONGEST_ANSWER: Final = 200
+# What is wrong on the way to the server, and what to do; the first that fits holds.
+_ADVICE: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (socket.gaierror, "is not known; is SMTP_HOST right?"),
+    (ConnectionRefusedError, "does not listen; are SMTP_HOST and SMTP_PORT right?"),
+    (smtplib.SMTPAuthenticationError, "refuses SMTP_USER with SMTP_PASSWORD"),
+    (smtplib.SMTPNotSupportedError, "takes no login; leave SMTP_USER empty, or use TLS"),
+    (ssl.SSLCertVerificationError, "has no certificate that holds for SMTP_HOST: {}"),
+    (ssl.SSLError, "speaks no TLS at first; set SMTP_SECURITY to `starttls`, or another SMTP_PORT"),
+    (smtplib.SMTPServerDisconnected, "hangs up, or does not answer; is SMTP_SECURITY right?"),
+    (smtplib.SMTPResponseException, "refuses: {}"),
+    (TimeoutError, "does not answer; is there a firewall between?"),
+)
+
+log = structlog.get_logger("backdesk.mailer")
+
+
+class MailServerError(Exception):
+    """The server cannot be used right now: any other letter would fare no better."""
+
+
+class NotNowError(Exception):
+    """The server takes this letter later, perhaps."""
+
+
+class NeverError(Exception):
+    """Nobody takes this letter, however often it is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    key: str  # The same for each sending of one letter: whoever gets two can tell.
+    recipient: str
+    subject: str
+    text: str
+    html: str
+
+
+class Mailer:
+    """Sends letters over one connection, which the first of them opens."""
+
+    def __init__(self) -> None:
+        self._smtp: smtplib.SMTP | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if self._smtp is not None:
+            with suppress(smtplib.SMTPException, OSError):
+                self._smtp.quit()
+        self._close()
+
+    def send(self, letter: Letter) -> None:
+        """Raises MailServerError, NotNowError, NeverError."""
+        message = _message(letter)
+        if get_settings().SMTP_HOST is None:
+            _write_to_log(letter)
+            return
+        try:
+            self._ready().send_message(message)
+        except (smtplib.SMTPException, OSError) as error:
+            if not isinstance(error, smtplib.SMTPRecipientsRefused):
+                self._close()
+            raise _failure(error) from None  # The cause may quote the letter.
+
+    def _ready(self) -> smtplib.SMTP:
+        """A server may end a connection after so many letters."""
+        if self._smtp is None or not _answers(self._smtp):
+            self._close()
+            self._smtp = _connect()
+        return self._smtp
+
+    def _close(self) -> None:
+        if self._smtp is not None:
+            self._smtp.close()
+        self._smtp = None
+
+
+def try_mail_server() -> None:
+    """Go as far as one can without a letter. Raises MailServerError, which says what to do."""
+    try:
+        with _connect() as smtp:
+            smtp.noop()
+    except (smtplib.SMTPException, OSError) as error:
+        raise MailServerError(_explain(error)) from error
+
+
+def _connect() -> smtplib.SMTP:
+    settings = get_settings()
+    options: dict[str, Any] = {
+        "host": settings.SMTP_HOST,
+        "port": settings.SMTP_PORT,
+        "timeout": settings.SMTP_TIMEOUT_SECONDS,
+        "local_hostname": _sender().domain,  # Else it is looked up, which may take long.
+    }
+    context = ssl.create_default_context()
+    if settings.SMTP_SECURITY == "tls":
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(**options, context=context)
+    else:
+        smtp = smtplib.SMTP(**options)
+    try:
+        if settings.SMTP_SECURITY == "starttls":
+            smtp.starttls(context=context)
+        if settings.SMTP_USER:
+            password = settings.SMTP_PASSWORD
+            smtp.login(settings.SMTP_USER, password.get_secret_value() if password else "")
+    except BaseException:
+        smtp.close()
+        raise
+    return smtp
+
+
+def _answers(smtp: smtplib.SMTP) -> bool:
+    try:
+        return smtp.noop()[0] == 250
+    except (smtplib.SMTPException, OSError):
+        return False
+
+
+def _sender() -> Address:
+    settings = get_settings()
+    name, address = parseaddr(settings.EMAILS_FROM or "")
+    if not address:  # Only for the log: SMTP_HOST demands a sender.
+        return Address(
+            settings.PROJECT_NAME, "nobody", urlsplit(settings.PUBLIC_URL).hostname or ""
+        )
+    return Address(name or settings.PROJECT_NAME, addr_spec=address)
+
+
+def _message(letter: Letter) -> EmailMessage:
+    """Raises NeverError for an address that is none, or that holds more than one."""
+    sender = _sender()
+    message = EmailMessage(policy=SMTP)
+    try:
+        message["To"] = Address(addr_spec=letter.recipient)
+    except (ValueError, IndexError):  # What the parser of addresses raises for the worst of them.
+        raise NeverError("this is no e-mail address") from None
+    message["From"] = sender
+    message["Subject"] = " ".join(letter.subject.split())
+    message["Date"] = format_datetime(utc_now())
+    message["Message-ID"] = f"<{letter.key}@{sender.domain}>"
+    message["Auto-Submitted"] = "auto-generated"  # So that nobody's machine answers (RFC 3834).
+    message.set_content(letter.text, cte="quoted-printable")
+    message.add_alternative(letter.html, subtype="html", cte="quoted-printable")
+    return message
+
+
+def _write_to_log(letter: Letter) -> None:
+    """Outside `local` a log is no place for a link that opens an account. Raises NeverError."""
+    if get_settings().ENVIRONMENT != "local":
+        raise NeverError("SMTP_HOST is not set, so that no letter leaves")
+    log.info("letter", to=letter.recipient, subject=letter.subject, text=letter.text)
+
+
+def _failure(error: Exception) -> Exception:
+    """Tell whether to blame the server, the moment or the letter."""
+    match error:
+        case smtplib.SMTPRecipientsRefused(recipients=recipients):
+            ((code, words),) = recipients.values()
+            text = f"the recipient is refused: {code} {_printable(words)}"
+        case smtplib.SMTPSenderRefused(smtp_code=code, smtp_error=words):
+            return MailServerError(f"the sender is refused: {code} {_printable(words)}")
+        case smtplib.SMTPDataError(smtp_code=code, smtp_error=words):
+            # Its words may quote what they refuse; the enhanced code (RFC 3463) does not.
+            text = f"the letter is refused: {code} {_enhanced_code(words)}"
+        case _:
+            return MailServerError(_explain(error))
+    if code == SERVER_CLOSES:
+        return MailServerError(text)
+    return NeverError(text) if code >= 500 else NotNowError(text)
+
+
+def _explain(error: Exception) -> str:
+    """Say what is wrong on the way to the server, and what to do."""
+    settings = get_settings()
+    words = getattr(error, "smtp_error", None) or str(error)
+    fitting = (text for kind, text in _ADVICE if isinstance(error, kind))
+    text = next(fitting, "cannot be reached: {}")
+    if isinstance(error, smtplib.SMTPNotSupportedError) and "STARTTLS" in str(error):
+        text = "offers no STARTTLS; set SMTP_SECURITY to `tls` or `none`"
+    return f"{settings.SMTP_HOST}:{settings.SMTP_PORT} {text.format(_printable(words))}"
+
+
+def _printable(words: bytes | str) -> str:
+    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST_ANSWER]
+
+
+def _enhanced_code(words: bytes | str) -> str:
+    found = re.match(r"[245]\.\d{1,3}\.\d{1,3}(?!\S)", _printable(words))
+    return found[0] if found else ""

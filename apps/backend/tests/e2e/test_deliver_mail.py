@@ -1,0 +1,573 @@
+"""Letters on their way to a real mail server, which fails in every way that mail servers do."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+import time_machine
+from fastapi.testclient import TestClient
+from sqlalchemy import inspect, select, text
+from sqlalchemy.orm import Session
+
+from app.core.clock import utc_now
+from app.core.config import get_settings
+from app.models import OneTimeToken, OutgoingEmail, User
+from app.schemas.letter import LetterStatus, LetterTemplate
+from app.tasks.deliver_mail import MAX_ATTEMPTS, deliver_mail
+from tests.factories import make_letter, make_letter_with_link, make_user
+from tests.server import BACKEND, free_port
+from tests.services.smtp import Catcher, running_catcher, silent_server
+from tests.settings import changed_settings
+
+NEW_PASSWORD = "marmalade-by-the-window"
+
+
+@pytest.fixture
+def mail() -> Iterator[Catcher]:
+    """The mail server that the application delivers to."""
+    with running_catcher() as catcher, changed_settings(**catcher.settings):
+        yield catcher
+
+
+@pytest.fixture
+def log(anonymous: TestClient, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What the application logs, which has set its log up."""
+    caplog.set_level("INFO")
+    return caplog
+
+
+def state(db: Session, letter: OutgoingEmail) -> tuple[str, int, str | None]:
+    db.refresh(letter)
+    return letter.status, letter.attempts, letter.last_error
+
+
+def link_in(letter_text: str) -> tuple[str, str]:
+    """Return the address of the one link with a token, and the token."""
+    ((address, token),) = set(re.findall(r"(http\S+)#token=([\w-]+)", letter_text))
+    return address, token
+
+
+def make_due(db: Session, letter: OutgoingEmail) -> None:
+    letter.due_at = utc_now()
+    db.commit()
+
+
+# --- What arrives
+
+
+def test_deliver_mail_brings_text_and_html_to_the_recipient_alone(
+    mail: Catcher, db: Session
+) -> None:
+    letter = make_letter(db, recipient="ann@example.com")
+
+    outcome = deliver_mail()
+
+    (received,) = mail.letters
+    headers = received.message
+    assert outcome == "1 sent"
+    assert (received.sender, received.recipients) == ("backdesk@example.com", ["ann@example.com"])
+    assert (headers["From"], headers["To"]) == (
+        "Backdesk <backdesk@example.com>",
+        "ann@example.com",
+    )
+    assert headers["Subject"] == "Welcome to Backdesk"
+    assert headers["Auto-Submitted"] == "auto-generated"
+    assert headers["Date"].datetime.tzinfo is not None
+    assert "Hello Ann," in received.text
+    assert "Hello Ann," in received.html
+    assert state(db, letter) == (LetterStatus.SENT, 1, None)
+    assert letter.sent_at is not None
+
+
+def test_deliver_mail_takes_the_link_of_a_forgotten_password_through_to_the_login(
+    mail: Catcher, anonymous: TestClient, db: Session
+) -> None:
+    user = make_user(db, email="ann@example.com", password="wallpaper-on-tuesday")
+
+    anonymous.post("/api/v1/auth/password/forgot", json={"email": user.email})
+    deliver_mail()
+    address, token = link_in(mail.letters[0].text)
+    page = anonymous.get(address.removeprefix(get_settings().PUBLIC_URL))
+    reset = anonymous.post(
+        "/api/v1/auth/password/reset", json={"token": token, "password": NEW_PASSWORD}
+    )
+    login = anonymous.post(
+        "/api/v1/auth/login", data={"username": user.email, "password": NEW_PASSWORD}
+    )
+
+    assert address == "http://127.0.0.1:8000/account/password"
+    assert link_in(mail.letters[0].html.replace("&amp;", "&")) == (address, token)
+    assert (page.status_code, reset.status_code, login.status_code) == (200, 200, 200)
+    assert "60 minutes" in mail.letters[0].text
+    deliver_mail()
+    assert mail.letters[1].message["Subject"] == "Your password was changed"
+
+
+def test_deliver_mail_takes_the_link_of_a_registration_through_to_the_verified_user(
+    mail: Catcher, anonymous: TestClient, db: Session
+) -> None:
+    with changed_settings(OPEN_REGISTRATION="true", **mail.settings):
+        anonymous.post(
+            "/api/v1/auth/register",
+            json={
+                "email": "ann@example.com",
+                "password": NEW_PASSWORD,
+                "full_name": "You have won. See evil.example",
+            },
+        )
+        deliver_mail()
+
+    address, token = link_in(mail.letters[0].text)
+    confirmed = anonymous.post("/api/v1/auth/email/verify/confirm", json={"token": token})
+
+    assert address == "http://127.0.0.1:8000/account/verify"
+    assert confirmed.status_code == 200
+    assert db.scalar(select(User.is_verified)) is True
+    assert "evil.example" not in mail.letters[0].message.as_string()
+
+
+def test_deliver_mail_builds_links_from_the_public_url_alone(
+    mail: Catcher, anonymous: TestClient, user: User
+) -> None:
+    with changed_settings(PUBLIC_URL="https://desk.example.com/", **mail.settings):
+        anonymous.post(
+            "/api/v1/auth/password/forgot",
+            json={"email": user.email},
+            headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"},
+        )
+        deliver_mail()
+
+    address, _ = link_in(mail.letters[0].text)
+    assert address == "https://desk.example.com/account/password"
+    assert "evil.example" not in mail.letters[0].message.as_string()
+
+
+@pytest.mark.parametrize("template", LetterTemplate)
+def test_deliver_mail_delivers_every_letter(
+    mail: Catcher, db: Session, user: User, template: LetterTemplate
+) -> None:
+    parameters = {"name": "Ann", "username": "ann", "new_email": "new@example.com"}
+    if template in {"verify_email", "reset_password", "invitation"}:
+        make_letter_with_link(db, user=user, template=template, parameters=parameters)
+    else:
+        make_letter(db, template=template, parameters=parameters)
+
+    outcome = deliver_mail()
+
+    assert outcome == "1 sent"
+    assert mail.letters[0].message["Subject"]
+
+
+def test_deliver_mail_keeps_one_connection_for_all_letters(mail: Catcher, db: Session) -> None:
+    for _ in range(5):
+        make_letter(db)
+
+    outcome = deliver_mail()
+
+    assert outcome == "5 sent"
+    assert len(mail.sessions) == 1
+
+
+def test_deliver_mail_leaves_letters_that_are_not_due(mail: Catcher, db: Session) -> None:
+    make_letter(db, due_at=utc_now() + timedelta(minutes=1))
+    make_letter(db, status=LetterStatus.SENT)
+    make_letter(db, status=LetterStatus.DEAD)
+
+    outcome = deliver_mail()
+
+    assert outcome == "nothing was due"
+    assert mail.letters == []
+
+
+# --- What a name or an address cannot do
+
+
+def test_deliver_mail_lets_no_name_add_a_header_or_a_paragraph(
+    mail: Catcher, as_admin: TestClient
+) -> None:
+    as_admin.post(
+        "/api/v1/users/",
+        json={"email": "ann@example.com", "full_name": "Ann\r\nBcc: eve@example.com\r\n\r\nBuy!"},
+    )
+
+    deliver_mail()
+
+    (received,) = mail.letters
+    assert received.recipients == ["ann@example.com"]
+    assert received.message["Bcc"] is None
+    assert "Hello Ann Bcc: eve@example.com Buy!,\r\n" in received.text
+
+
+def test_deliver_mail_shows_a_name_as_text_in_html(mail: Catcher, as_admin: TestClient) -> None:
+    name = "<img src=x onerror=alert(1)> & Söhne"
+    as_admin.post("/api/v1/users/", json={"email": "ann@example.com", "full_name": name})
+
+    deliver_mail()
+
+    assert "<img" not in mail.letters[0].html
+    assert "&lt;img src=x onerror=alert(1)&gt; &amp; Söhne" in mail.letters[0].html
+    assert name in mail.letters[0].text
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        "ann@example.com\r\nBcc: eve@example.com",
+        "ann@example.com, eve@example.com",
+        "Ann <ann@example.com>",
+        "ann@example.com>",
+        "ann",
+        "",
+    ],
+)
+def test_deliver_mail_sends_nothing_to_what_is_not_one_address(
+    mail: Catcher, db: Session, recipient: str
+) -> None:
+    letter = make_letter(db, recipient=recipient)
+
+    outcome = deliver_mail()
+
+    assert outcome == "1 dead"
+    assert mail.letters == []
+    assert state(db, letter)[0] == LetterStatus.DEAD
+
+
+# --- What fails
+
+
+def test_deliver_mail_without_a_server_ends_at_once_and_tries_later(db: Session) -> None:
+    letters = [make_letter(db) for _ in range(3)]
+
+    with running_catcher() as mail, changed_settings(**mail.settings):
+        pass
+    with changed_settings(**mail.settings):
+        outcome = deliver_mail()
+
+    assert outcome.startswith("1 postponed; 127.0.0.1:")
+    assert "does not listen" in outcome
+    states = [state(db, letter)[:2] for letter in letters]
+    assert states == [
+        (LetterStatus.WAITING, 1),
+        (LetterStatus.WAITING, 0),
+        (LetterStatus.WAITING, 0),
+    ]
+    assert timedelta(seconds=50) < letters[0].due_at - utc_now() <= timedelta(minutes=1)
+
+
+def test_deliver_mail_delivers_when_the_server_is_back(db: Session) -> None:
+    letters = [make_letter(db) for _ in range(3)]
+    port = free_port()
+    with running_catcher(port=port) as away, changed_settings(**away.settings):
+        pass
+    with changed_settings(**away.settings):
+        deliver_mail()
+
+    with (
+        running_catcher(port=port) as back,
+        changed_settings(**back.settings),
+        time_machine.travel(utc_now() + timedelta(minutes=2)),
+    ):
+        outcome = deliver_mail()
+
+    assert outcome == "3 sent"
+    assert {state(db, letter)[0] for letter in letters} == {LetterStatus.SENT}
+    assert len(back.letters) == 3
+
+
+def test_deliver_mail_does_not_wait_for_a_server_that_never_answers(db: Session) -> None:
+    letters = [make_letter(db) for _ in range(50)]
+    with silent_server() as port:
+        settings = Catcher(port).settings | {"SMTP_TIMEOUT_SECONDS": "0.3"}
+        with changed_settings(**settings):
+            outcome = deliver_mail()
+
+    assert outcome.startswith("1 postponed; ")
+    assert "does not answer" in outcome
+    assert Counter(state(db, letter)[1] for letter in letters) == {1: 1, 0: 49}
+
+
+def test_deliver_mail_postpones_what_is_refused_for_now_and_goes_on(
+    mail: Catcher, db: Session
+) -> None:
+    later = make_letter(db, recipient="later@example.com")
+    make_letter(db, recipient="ann@example.com")
+    mail.recipient_answers["later@example.com"] = "451 4.7.1 Greylisted, come again"
+
+    outcome = deliver_mail()
+
+    assert outcome == "1 postponed, 1 sent"
+    assert mail.recipients() == ["ann@example.com"]
+    error = "the recipient is refused: 451 4.7.1 Greylisted, come again"
+    assert state(db, later) == (LetterStatus.WAITING, 1, error)
+
+
+def test_deliver_mail_gives_up_what_is_refused_for_good_and_goes_on(
+    mail: Catcher, db: Session
+) -> None:
+    nobody = make_letter(db, recipient="nobody@example.com")
+    make_letter(db, recipient="ann@example.com")
+    mail.recipient_answers["nobody@example.com"] = "550 5.1.1 No such user"
+
+    outcome = deliver_mail()
+
+    assert outcome == "1 dead, 1 sent"
+    error = "the recipient is refused: 550 5.1.1 No such user"
+    assert state(db, nobody) == (LetterStatus.DEAD, 1, error)
+
+
+def test_deliver_mail_keeps_no_answer_that_may_quote_the_letter(
+    mail: Catcher, db: Session, user: User
+) -> None:
+    letter = make_letter_with_link(db, user=user)
+    mail.data_answer = "554 5.7.1 Blocked: http://127.0.0.1:8000/account/password#token=abc"
+
+    deliver_mail()
+
+    assert state(db, letter) == (LetterStatus.DEAD, 1, "the letter is refused: 554 5.7.1")
+
+
+def test_deliver_mail_stores_an_answer_of_any_length_and_kind(mail: Catcher, db: Session) -> None:
+    letter = make_letter(db, recipient="nobody@example.com")
+    mail.recipient_answers["nobody@example.com"] = "550 no\x00body\x1b[31m " + "x" * 400
+
+    deliver_mail()
+
+    error = state(db, letter)[2] or ""
+    assert error.isprintable()
+    assert error.startswith("the recipient is refused: 550 no body [31m xxx")
+    assert len(error) < 300
+
+
+def test_deliver_mail_pauses_longer_each_time_and_gives_up_after_eight(
+    mail: Catcher, db: Session
+) -> None:
+    letter = make_letter(db, recipient="later@example.com")
+    mail.recipient_answers["later@example.com"] = "451 come again"
+    pauses = []
+
+    for _ in range(MAX_ATTEMPTS - 1):
+        deliver_mail()
+        db.refresh(letter)
+        pauses.append(round((letter.due_at - utc_now()) / timedelta(minutes=1)))
+        make_due(db, letter)
+    outcome = deliver_mail()
+
+    assert outcome == "1 dead"
+    assert state(db, letter)[:2] == (LetterStatus.DEAD, 8)
+    assert pauses == [1, 5, 30, 120, 480, 1440, 1440]
+
+
+@pytest.mark.parametrize("fate", ["used", "expired", "withdrawn", "gone", "retired key"])
+def test_deliver_mail_does_not_send_a_link_that_opens_nothing(
+    mail: Catcher, anonymous: TestClient, db: Session, user: User, fate: str
+) -> None:
+    letter = make_letter_with_link(db, user=user)
+    token = db.get_one(OneTimeToken, letter.token_id)
+    match fate:
+        case "used" | "withdrawn":
+            token.used_at = utc_now()
+        case "expired":
+            token.expires_at = utc_now()
+        case "retired key":
+            token.key_id = "of another key"
+        case _:
+            db.delete(token)
+    db.commit()
+
+    outcome = deliver_mail()
+
+    assert outcome == "1 dead"
+    assert mail.letters == []
+    assert state(db, letter)[2] == "its link was used, withdrawn, or is past its time"
+
+
+def test_deliver_mail_leaves_a_letter_of_a_newer_release_to_others(
+    mail: Catcher, db: Session
+) -> None:
+    letter = make_letter(db, template="of_tomorrow")
+    make_letter(db)
+
+    outcome = deliver_mail()
+
+    assert outcome == "1 postponed, 1 sent"
+    assert state(db, letter)[2] == "it cannot be written: TemplateNotFound"
+
+
+# --- Many at once, and whoever dies
+
+
+def deliver_in_a_process(mail: Catcher) -> subprocess.Popen[str]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": os.environ["DATABASE_URL"],
+        "SECRET_KEY": os.environ["SECRET_KEY"],
+        **mail.settings,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "app.cli", "deliver-mail"],
+        cwd=BACKEND,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def test_deliver_mail_in_many_threads_delivers_each_letter_once(mail: Catcher, db: Session) -> None:
+    recipients = sorted(f"user{number}@example.com" for number in range(40))
+    for recipient in recipients:
+        make_letter(db, recipient=recipient)
+    mail.seconds_for_each = 0.02
+
+    with ThreadPoolExecutor(4) as threads:
+        outcomes = [one.result() for one in [threads.submit(deliver_mail) for _ in range(4)]]
+
+    assert mail.recipients() == recipients
+    assert len(mail.sessions) > 1
+    assert sum(int(one.split()[0]) for one in outcomes if one.endswith("sent")) == 40
+
+
+def test_deliver_mail_in_two_processes_delivers_each_letter_once(
+    mail: Catcher, db: Session
+) -> None:
+    recipients = sorted(f"user{number}@example.com" for number in range(40))
+    for recipient in recipients:
+        make_letter(db, recipient=recipient)
+    mail.at_once = 2  # Nobody is answered before both are there.
+
+    processes = [deliver_in_a_process(mail) for _ in range(2)]
+    outcomes = [process.communicate(timeout=60)[0] for process in processes]
+
+    assert mail.recipients() == recipients
+    assert len(mail.sessions) == 2
+    assert sum(int(outcome.split()[0]) for outcome in outcomes) == 40
+
+
+@pytest.mark.parametrize(("command", "copies"), [("RCPT", 0), ("DATA", 1)])
+def test_deliver_mail_that_dies_loses_no_letter(
+    mail: Catcher, db: Session, command: str, copies: int
+) -> None:
+    letter = make_letter(db)
+    mail.holds = command
+
+    process = deliver_in_a_process(mail)
+    assert mail.held.wait(timeout=60)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    mail.let_go.set()
+    mail.holds = None
+    while_leased = deliver_mail()
+    make_due(db, letter)  # As if the lease were over.
+    after_it = deliver_mail()
+
+    assert (while_leased, after_it) == ("nothing was due", "1 sent")
+    assert len(mail.letters) == copies + 1
+    assert len({received.message["Message-ID"] for received in mail.letters}) == 1
+    assert state(db, letter) == (LetterStatus.SENT, 2, None)
+
+
+def test_deliver_mail_says_nothing_of_a_letter_it_lost_to_another(
+    mail: Catcher, db: Session
+) -> None:
+    letter = make_letter(db)
+    mail.holds = "DATA"
+
+    with ThreadPoolExecutor(1) as threads:
+        slow = threads.submit(deliver_mail)
+        assert mail.held.wait(timeout=60)
+        db.refresh(letter)
+        letter.due_at = other_lease = utc_now() + timedelta(hours=1)  # Somebody else has it now.
+        db.commit()
+        mail.let_go.set()
+        slow.result(timeout=60)
+
+    assert state(db, letter)[0] == LetterStatus.WAITING
+    assert letter.due_at == other_lease
+
+
+def test_deliver_mail_gives_up_a_letter_that_nobody_survives(mail: Catcher, db: Session) -> None:
+    letter = make_letter(db, attempts=MAX_ATTEMPTS)
+
+    outcome = deliver_mail()
+
+    assert outcome == "1 dead"
+    assert mail.letters == []
+    assert "given up" in (state(db, letter)[2] or "")
+
+
+# --- Where no token may be
+
+
+def test_deliver_mail_leaves_no_token_in_the_database(
+    mail: Catcher, anonymous: TestClient, db: Session, user: User
+) -> None:
+    anonymous.post("/api/v1/auth/password/forgot", json={"email": user.email})
+    before = dump(db)
+    deliver_mail()
+    after = dump(db)
+
+    _, token = link_in(mail.letters[0].text)
+    assert user.email in before
+    assert token not in before + after
+
+
+def dump(db: Session) -> str:
+    """Return everything that the database holds, as text."""
+    db.expire_all()
+    tables = inspect(db.get_bind()).get_table_names()
+    return "\n".join(
+        str(row)
+        for table in tables
+        for row in db.execute(text(f'SELECT * FROM "{table}"'))  # noqa: S608  Names from the database itself.
+    )
+
+
+def test_deliver_mail_without_a_server_writes_letters_to_the_log_in_local(
+    db: Session, user: User, log: pytest.LogCaptureFixture
+) -> None:
+    letter = make_letter_with_link(db, user=user)
+
+    outcome = deliver_mail()
+
+    assert outcome == "1 sent"
+    assert "/account/password#token=" in log.text
+    assert state(db, letter)[0] == LetterStatus.SENT
+
+
+def test_deliver_mail_without_a_server_writes_no_link_to_the_log_elsewhere(
+    db: Session, user: User, log: pytest.LogCaptureFixture
+) -> None:
+    letter = make_letter_with_link(db, user=user)
+    with changed_settings(ENVIRONMENT="staging", PUBLIC_URL="https://desk.example.com"):
+        outcome = deliver_mail()
+
+    logged = log.text
+    assert outcome == "1 dead"
+    assert "SMTP_HOST is not set" in logged
+    assert "token=" not in logged
+    assert "SMTP_HOST is not set" in (state(db, letter)[2] or "")
+
+
+def test_deliver_mail_logs_no_link_where_there_is_a_server(
+    mail: Catcher, db: Session, user: User, log: pytest.LogCaptureFixture
+) -> None:
+    make_letter_with_link(db, user=user)
+    mail.data_answer = "451 4.3.0 Cannot take http://127.0.0.1:8000/account/password#token=abc"
+    deliver_mail()
+    mail.data_answer = "250 OK"
+    make_letter_with_link(db, user=user)
+    deliver_mail()
+
+    logged = log.text
+    _, token = link_in(mail.letters[0].text)
+    assert "letter postponed" in logged
+    assert "letter sent" in logged
+    assert token not in logged
+    assert "token=" not in logged
