@@ -10,6 +10,7 @@ from app import models
 from app.api.api import access_of, route_contexts
 from app.cli.console import console, settings_faults
 from app.core.config import get_settings
+from app.core.mailer import MailServerError, try_mail_server
 from app.db import migrations
 from app.db.integrity import DatabaseUnavailableError
 from app.db.session import unit_of_work
@@ -22,8 +23,13 @@ def add_commands(cli: typer.Typer) -> None:
 
 
 def check() -> None:
-    """Tell what is wrong with settings, database and schema, and what to do about it."""
-    checks = {"Settings": _check_settings, "Database": _check_database, "Schema": _check_schema}
+    """Tell what is wrong with settings, database, schema and mail server, and what to do."""
+    checks = {
+        "Settings": _check_settings,
+        "Database": _check_database,
+        "Schema": _check_schema,
+        "Letters": _check_letters,
+    }
     for name, find_fault in checks.items():
         fault = find_fault()
         console.print(
@@ -56,6 +62,18 @@ def _check_database() -> str | None:
 
 def _check_schema() -> str | None:
     return None if migrations.is_usable() else "is not at this release's version: run migrate"
+
+
+def _check_letters() -> str | None:
+    settings = get_settings()
+    if settings.SMTP_HOST is None:
+        is_local = settings.ENVIRONMENT == "local"
+        return None if is_local else "cannot leave: set SMTP_HOST, then send the dead ones again"
+    try:
+        try_mail_server()
+    except MailServerError as error:
+        return f"cannot leave: {error}"
+    return None
 
 
 def routes() -> None:

@@ -11,6 +11,7 @@ import pytest
 from app.cli.__main__ import main
 from tests.project.tools import require_ruff
 from tests.server import BACKEND, free_port
+from tests.services.smtp import running_catcher
 from tests.settings import changed_settings
 
 
@@ -188,6 +189,36 @@ def test_create_admin_refuses_a_password_in_words_for_people(run: Run) -> None:
 
     assert refused.returncode == 1
     assert refused.stderr.strip() == "Error: password must have at least 8 characters"
+
+
+def test_check_names_what_keeps_letters_from_leaving(run: Run) -> None:
+    run("migrate")
+    with running_catcher() as mail:
+        in_order = run("check", **mail.settings)
+        no_tls = run("check", **mail.settings | {"SMTP_SECURITY": "starttls"})
+    gone = run("check", **mail.settings)
+
+    assert (in_order.returncode, no_tls.returncode, gone.returncode) == (0, 1, 1)
+    assert mail.letters == []
+    assert "offers no STARTTLS" in no_tls.stdout
+    assert "SMTP_PORT" in gone.stdout
+
+
+def test_check_tells_outside_local_that_letters_have_no_way(run: Run) -> None:
+    run("migrate")
+
+    checked = run("check", ENVIRONMENT="staging", PUBLIC_URL="https://desk.example.com")
+
+    assert checked.returncode == 1
+    assert "set SMTP_HOST" in checked.stdout
+
+
+def test_deliver_mail_tells_how_it_went(run: Run) -> None:
+    run("migrate")
+
+    delivered = run("deliver-mail")
+
+    assert (delivered.returncode, delivered.stdout) == (0, "nothing was due\n")
 
 
 def test_start_names_every_refused_setting_at_once_without_its_value(run: Run) -> None:

@@ -49,7 +49,10 @@ class Catcher:
     port: int
     letters: list[Received] = field(default_factory=list)
     recipient_answers: dict[str, str] = field(default_factory=dict)  # For each, what it is told.
+    sender_answer: str = "250 OK"
     data_answer: str = "250 OK"
+    hangs_up: bool = False  # After each letter.
+    hung_up: threading.Event = field(default_factory=threading.Event)
     sessions: set[int] = field(default_factory=set)
     seconds_for_each: float = 0.0
     at_once: int = 1  # So many connections must be there before the first goes on.
@@ -73,6 +76,12 @@ class Catcher:
 
     # --- What aiosmtpd calls.
 
+    async def handle_MAIL(  # noqa: N802  aiosmtpd's name.
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: Any
+    ) -> str:
+        envelope.mail_from = address
+        return self.sender_answer
+
     async def handle_RCPT(  # noqa: N802  aiosmtpd's name.
         self, _server: SMTP, session: Session, envelope: Envelope, address: str, _options: Any
     ) -> str:
@@ -85,13 +94,19 @@ class Catcher:
         return self.recipient_answers.get(address, "250 OK")
 
     async def handle_DATA(  # noqa: N802  aiosmtpd's name.
-        self, _server: SMTP, session: Session, envelope: Envelope
+        self, server: SMTP, _session: Session, envelope: Envelope
     ) -> str:
+        if self.hangs_up:
+            asyncio.get_running_loop().call_later(0.1, self._hang_up, server)
         if self.data_answer.startswith("250"):
-            self.letters.append(_received(session, envelope))
+            self.letters.append(_received(server, envelope))
         await asyncio.sleep(self.seconds_for_each)
         await self._hold("DATA")
         return self.data_answer
+
+    def _hang_up(self, server: SMTP) -> None:
+        _transport(server).close()
+        self.hung_up.set()
 
     async def _hold(self, command: str) -> None:
         if self.holds == command:
@@ -99,14 +114,19 @@ class Catcher:
             await asyncio.to_thread(self.let_go.wait, WAIT_SECONDS)
 
 
-def _received(session: Session, envelope: Envelope) -> Received:
+def _transport(server: SMTP) -> asyncio.BaseTransport:
+    assert server.transport is not None
+    return server.transport
+
+
+def _received(server: SMTP, envelope: Envelope) -> Received:
     message = message_from_bytes(envelope.original_content or b"", policy=default)
     assert isinstance(message, EmailMessage)
     return Received(
         sender=envelope.mail_from or "",
         recipients=list(envelope.rcpt_tos),
         message=message,
-        is_encrypted=session.ssl is not None,
+        is_encrypted=_transport(server).get_extra_info("ssl_object") is not None,
     )
 
 
