@@ -25,6 +25,7 @@ TAGS: Final = [
     {"name": "users", "description": "People, their roles and departments, and yourself."},
     {"name": "items", "description": "What users own."},
     {"name": "audit", "description": "Who did what."},
+    {"name": "letters", "description": "What was sent by e-mail, waits, or could not be."},
     {"name": "health", "description": "For probes and load balancers."},
 ]
 

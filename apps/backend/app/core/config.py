@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     WEB_CONCURRENCY: int = Field(
         1, ge=1, description="Server processes; `serve --workers` sets it."
     )
-    PROJECT_NAME: str = Field("Backdesk", description="Shown in the API's documentation.")
+    PROJECT_NAME: str = Field("Backdesk", description="Shown in the documentation and in letters.")
     API_V1_STR: str = Field(
         "/api/v1", pattern=r"^(/[A-Za-z0-9._~-]+)+$", description="Where the API lives."
     )
@@ -310,7 +310,7 @@ class Settings(BaseSettings):
     def refuse_no_sender(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None and info.data.get("SMTP_HOST"):
             raise ValueError("is missing: SMTP_HOST is set, and letters need a sender")
-        if value is not None and "@" not in parseaddr(value)[1]:
+        if value is not None and not re.fullmatch(r"[!-~]+@[!-~]+", parseaddr(value)[1]):
             raise ValueError("is no address such as Backdesk <backdesk@example.com>")
         return value
 

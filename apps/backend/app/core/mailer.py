@@ -6,6 +6,7 @@ import socket
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
+from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -156,13 +157,10 @@ def _sender() -> Address:
 
 
 def _message(letter: Letter) -> EmailMessage:
-    """Raises NeverError for an address that is none, or that holds more than one."""
+    """Raises NeverError."""
     sender = _sender()
     message = EmailMessage(policy=SMTP)
-    try:
-        message["To"] = Address(addr_spec=letter.recipient)
-    except (ValueError, IndexError):  # What the parser of addresses raises for the worst of them.
-        raise NeverError("this is no e-mail address") from None
+    message["To"] = _recipient(letter.recipient)
     message["From"] = sender
     message["Subject"] = " ".join(letter.subject.split())
     message["Date"] = format_datetime(utc_now())
@@ -171,6 +169,17 @@ def _message(letter: Letter) -> EmailMessage:
     message.set_content(letter.text, cte="quoted-printable")
     message.add_alternative(letter.html, subtype="html", cte="quoted-printable")
     return message
+
+
+def _recipient(text: str) -> Address:
+    """Raises NeverError for what is not one address, or one that not every server takes."""
+    try:
+        address = Address(addr_spec=text)
+    except (ValueError, IndexError, HeaderParseError):  # The parser's ways to say no.
+        raise NeverError("this is no e-mail address") from None
+    if not text.isascii():
+        raise NeverError("the e-mail address holds letters beyond ASCII")
+    return address
 
 
 def _write_to_log(letter: Letter) -> None:

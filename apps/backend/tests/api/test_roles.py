@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.core.permissions import Role
 from app.main import create_app
 from app.models import User
-from tests.factories import make_item, make_user
+from tests.factories import make_item, make_letter, make_user
 
 TABLE = """
                                          anonymous  unverified  user  auditor  manager  admin
@@ -50,6 +50,11 @@ PATCH   /api/v1/items/{item_id=own}            401         403   200      403   
 PUT     /api/v1/items/{item_id=own}            401         403   200      403      200    200
 DELETE  /api/v1/items/{item_id=own}            401         403   204      403      204    204
 
+GET     /api/v1/letters/                       401         403   403      403      403    200
+POST    /api/v1/letters/{letter_id}/resend     401         403   403      403      403    200
+
+GET     /account/password                      200         200   200      200      200    200
+GET     /account/verify                        200         200   200      200      200    200
 GET     /api/v1/openapi.json                   200         200   200      200      200    200
 GET     /docs                                  200         200   200      200      200    200
 GET     /health                                200         200   200      200      200    200
@@ -58,6 +63,7 @@ GET     /health/ready                          200         200   200      200   
 BODIES = {
     ("POST", "/api/v1/users/"): {"email": "new@example.com"},
     ("POST", "/api/v1/items/"): {"title": "Shelf"},
+    ("POST", "/api/v1/letters/{letter_id}/resend"): None,
 }
 PASSWORD = "wallpaper-on-tuesday"
 
@@ -101,7 +107,11 @@ def test_route_answers_each_role(
     caller = make_caller(db, role, method, path)
     client = anonymous if role == "anonymous" else client_of(caller)
     owner = caller if "=own" in path else colleague
-    ids = {"user_id": owner.id, "item_id": make_item(db, owner=owner).id}
+    ids = {
+        "user_id": owner.id,
+        "item_id": make_item(db, owner=owner).id,
+        "letter_id": make_letter(db).id,
+    }
     url = path.replace("=own", "").format(**ids)
 
     if method == "GET":

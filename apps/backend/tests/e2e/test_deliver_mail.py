@@ -224,6 +224,8 @@ def test_deliver_mail_shows_a_name_as_text_in_html(mail: Catcher, as_admin: Test
         "Ann <ann@example.com>",
         "ann@example.com>",
         "ann",
+        "@example.com",
+        "änn@example.com",
         "",
     ],
 )

@@ -25,7 +25,14 @@ PUBLIC: Final = {
     ("GET", "/health/ready"),
 }
 # Served without FastAPI's dependencies, so without a declaration: what it is stands here.
-UNDECLARED: Final = {"/docs", "/docs/assets", "/api/v1/openapi.json"}
+UNDECLARED: Final = {
+    "/account/assets",
+    "/account/password",
+    "/account/verify",
+    "/api/v1/openapi.json",
+    "/docs",
+    "/docs/assets",
+}
 
 
 def test_route_without_a_permission_stops_the_start() -> None:
