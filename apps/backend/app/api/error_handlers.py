@@ -27,6 +27,7 @@ STATUSES: Final[Mapping[type[errors.DomainError], int]] = {
     errors.ConflictError: 409,
     UnsupportedMediaTypeError: 415,
     errors.InvalidInputError: 422,
+    errors.TooManyRequestsError: 429,
     errors.UnavailableError: 503,
 }
 HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
@@ -55,13 +56,16 @@ def status_of(error: type[errors.DomainError]) -> int:
 async def _refusal(request: Request, error: Exception) -> Response:
     error = cast("errors.DomainError", error)
     status = status_of(type(error))
+    headers = HEADERS.get(status)
+    if isinstance(error, errors.TooManyRequestsError):
+        headers = {"Retry-After": str(error.retry_after)}
     return problem_response(
         request.scope,
         status,
         code=error.code,
         detail=error.detail,
         fields=error.fields,
-        headers=HEADERS.get(status),
+        headers=headers,
     )
 
 

@@ -15,6 +15,7 @@ MEANINGS: Final = {
     413: "The body is too large.",
     415: "The body is of another media type.",
     422: "Some fields or parameters are not valid.",
+    429: "Too many requests; `Retry-After` tells when to try again.",
     500: "A fault of the server; the request id names it.",
     503: "Overloaded, or the database is gone; `Retry-After` tells when to try again.",
 }

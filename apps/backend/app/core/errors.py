@@ -55,6 +55,15 @@ class ConflictError(DomainError):
     text = "This conflicts with what is stored."
 
 
+class TooManyRequestsError(DomainError):
+    code = "RATE_LIMITED"
+    text = "Too many requests. Try again in {retry_after} s."
+
+    def __init__(self, *, retry_after: int, **values: Any) -> None:
+        self.retry_after = max(1, retry_after)
+        super().__init__(retry_after=self.retry_after, **values)
+
+
 class UnavailableError(DomainError):
     """A dependency is gone or busy; the same request may succeed later."""
 

@@ -1,0 +1,261 @@
+"""How often something may be done: counted in Redis where processes share it, else in memory.
+
+A Redis that is gone or hangs stops no request: limits go on in memory until it is back.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from typing import Final, Protocol
+
+import structlog
+from limits import parse_many
+from limits.errors import StorageError
+from limits.storage import RedisStorage
+from pydantic import SecretStr
+from redis import ConnectionPool, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from app.core.config import Settings
+from app.core.errors import UnavailableError
+
+# A request waits no longer for Redis, and then none does until the next try.
+REDIS_TIMEOUT_SECONDS: Final = 0.1
+REDIS_RETRY_SECONDS: Final = 5.0
+KEPT_IN_MEMORY: Final = 50_000
+
+log = structlog.get_logger("backdesk.rate_limit")
+
+
+class RedisUnavailableError(UnavailableError):
+    code = "REDIS_UNAVAILABLE"
+    text = "Redis does not answer. Until it does, each process counts for itself."
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What is counted under one name, and which setting says how often it may happen.
+
+    An exact one holds over any span of its length; the others, cheaper, from one full minute
+    (hour …) to the next, so that twice as many may pass around its turn.
+    """
+
+    name: str
+    setting: str
+    is_exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    name: str
+    quota: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is left in a window, and after how many seconds there is more."""
+
+    window: Window
+    remaining: int
+    reset_seconds: int
+    is_exceeded: bool
+
+
+class Store(Protocol):
+    """The part of `limits`' storages that is used here; one storage is our own."""
+
+    def incr(self, key: str, expiry: int) -> int: ...
+
+    def acquire_entry(self, key: str, limit: int, expiry: int) -> bool: ...
+
+    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]: ...
+
+
+@dataclass(slots=True)
+class _Entry:
+    ends_at: float
+    count: int = 0
+    moments: list[float] = field(default_factory=list)
+
+
+class MemoryStore:
+    """Exact over threads. When it is full, what is over goes, and then what is oldest."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+        self._room = 1000
+        self._lock = threading.Lock()
+
+    def incr(self, key: str, expiry: int) -> int:
+        with self._lock:
+            entry = self._entry(key, expiry, time.time())
+            entry.count += 1
+            return entry.count
+
+    def acquire_entry(self, key: str, limit: int, expiry: int) -> bool:
+        with self._lock:
+            now = time.time()
+            entry = self._entry(key, expiry, now)
+            entry.moments = [moment for moment in entry.moments if moment > now - expiry]
+            if len(entry.moments) >= limit:
+                return False
+            entry.moments.append(now)
+            entry.ends_at = now + expiry
+            return True
+
+    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002  As Redis' own.
+        with self._lock:
+            now = time.time()
+            moments = [one for one in self._entry(key, expiry, now).moments if one > now - expiry]
+            return (moments[0], len(moments)) if moments else (now, 0)
+
+    def _entry(self, key: str, expiry: int, now: float) -> _Entry:
+        entry = self._entries.get(key)
+        if entry is None or entry.ends_at <= now:
+            if len(self._entries) >= self._room:
+                self._make_room(now)
+            entry = self._entries[key] = _Entry(ends_at=now + expiry)
+        return entry
+
+    def _make_room(self, now: float) -> None:
+        live = {key: entry for key, entry in self._entries.items() if entry.ends_at > now}
+        too_many = max(0, len(live) - KEPT_IN_MEMORY)
+        self._entries = dict(islice(live.items(), too_many, None))
+        self._room = max(1000, 2 * len(self._entries))
+
+
+class RateLimiter:
+    """One for each application. It connects with the first hit."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._memory = MemoryStore()
+        self._pool = _redis_pool(settings.REDIS_URL) if settings.REDIS_URL else None
+        self._redis = _redis_storage(self._pool) if self._pool else None
+        self._lock = threading.Lock()
+        self._is_down = False
+        self._retry_at = 0.0
+        self.faults = 0  # How often Redis did not answer.
+
+    def hit(self, limit: Limit, key: str) -> list[Standing]:
+        """Count one, and tell where that leads; the last standing may be exceeded."""
+        standings: list[Standing] = []
+        if not self._settings.RATE_LIMIT_ENABLED:
+            return standings
+        count = _count_exactly if limit.is_exact else _count
+        for window in _windows(limit.name, getattr(self._settings, limit.setting)):
+            standings.append(self._in_a_store(count, window, f"{window.name}:{key}"))
+            if standings[-1].is_exceeded:
+                break
+        return standings
+
+    def refuse_silent_redis(self) -> None:
+        """Raises RedisUnavailableError where there should be a Redis, and none answers."""
+        if self._redis is not None:
+            try:
+                self._redis.get_connection().ping()
+            except (RedisError, OSError):
+                raise RedisUnavailableError from None
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.disconnect()
+
+    def _in_a_store(
+        self, count: Callable[[Store, Window, str], Standing], window: Window, key: str
+    ) -> Standing:
+        is_probe = self._is_down
+        if self._redis is not None and self._may_try_redis():
+            try:
+                standing = count(self._redis, window, key)
+            except (StorageError, OSError) as error:
+                self._note_fault(error)
+            else:
+                if is_probe:
+                    self._note_return()
+                return standing
+        return count(self._memory, window, key)
+
+    def _may_try_redis(self) -> bool:
+        """While it is down, one request in a few seconds tries, and the others go on."""
+        if not self._is_down:
+            return True
+        with self._lock:
+            if time.monotonic() < self._retry_at:
+                return False
+            self._retry_at = time.monotonic() + REDIS_RETRY_SECONDS
+            return True
+
+    def _note_fault(self, error: Exception) -> None:
+        with self._lock:
+            self.faults += 1
+            was_up, self._is_down = not self._is_down, True
+            self._retry_at = time.monotonic() + REDIS_RETRY_SECONDS
+        if was_up:
+            cause = type(getattr(error, "storage_error", error)).__name__
+            log.warning("redis is gone, limits go on in memory", cause=cause, faults=self.faults)
+
+    def _note_return(self) -> None:
+        with self._lock:
+            was_down, self._is_down = self._is_down, False
+        if was_down:
+            log.info("redis is back, limits are shared again", faults=self.faults)
+
+
+def _count(store: Store, window: Window, key: str) -> Standing:
+    """One call: the window's end is told by the clock."""
+    number, passed = divmod(time.time(), window.seconds)
+    used = store.incr(f"{key}:{number:.0f}", window.seconds)
+    return Standing(
+        window,
+        remaining=max(0, window.quota - used),
+        reset_seconds=math.ceil(window.seconds - passed),
+        is_exceeded=used > window.quota,
+    )
+
+
+def _count_exactly(store: Store, window: Window, key: str) -> Standing:
+    """Who is refused is not counted: a lock expires, however often it is tried meanwhile."""
+    is_taken = store.acquire_entry(key, window.quota, window.seconds)
+    since, used = store.get_moving_window(key, window.quota, window.seconds)
+    return Standing(
+        window,
+        remaining=max(0, window.quota - used) if is_taken else 0,
+        reset_seconds=max(1, math.ceil(since + window.seconds - time.time())),
+        is_exceeded=not is_taken,
+    )
+
+
+@lru_cache
+def _windows(name: str, text: str) -> tuple[Window, ...]:
+    """Read `60/minute;1000/hour`. Where there are several windows, each has its length as name."""
+    items = parse_many(text)
+    return tuple(
+        Window(
+            name=f"{name}-{item.get_expiry()}" if len(items) > 1 else name,
+            quota=item.amount,
+            seconds=item.get_expiry(),
+        )
+        for item in items
+    )
+
+
+def _redis_pool(url: SecretStr) -> ConnectionPool:
+    return ConnectionPool.from_url(
+        url.get_secret_value(),
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def _redis_storage(pool: ConnectionPool) -> RedisStorage:
+    return RedisStorage(
+        "redis://", connection_pool=pool, key_prefix="backdesk:limit", wrap_exceptions=True
+    )
