@@ -2,6 +2,17 @@
 
 import secrets
 import time
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import Final
 
 import structlog
 from starlette.datastructures import Headers
@@ -10,7 +21,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core.config import get_settings
 from app.core.origin import Origin
 
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
 _CLIENT_ID_LENGTH = 128
+_LONGEST_ADDRESS: Final = 45  # As the columns are that keep it.
+_MOST_PROXIES: Final = 20
 
 log = structlog.get_logger("backdesk.access")
 
@@ -19,22 +35,53 @@ def request_id_of(scope: Scope) -> str:
     return str(scope.get("state", {}).get("request_id", ""))
 
 
-def client_address(scope: Scope) -> str:
+def client_address(scope: Scope, proxies: Sequence[Network] = ()) -> str:
+    """Walk from the socket back through the trusted proxies, to the first that is none.
+
+    Each proxy appends whom it was called by, so what stands left of that is the client's own say.
+    """
     client = scope.get("client")
-    return client[0] if client else ""
+    address = _read_address(client[0]) if client else None
+    if address is None:
+        return str(client[0])[:_LONGEST_ADDRESS] if client else ""
+    if proxies:
+        given = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
+        for hop in reversed(given.rsplit(",", _MOST_PROXIES)):
+            before = _read_address(hop)
+            if before is None or not any(address in network for network in proxies):
+                break
+            address = before
+    return str(address)
+
+
+@lru_cache(maxsize=4096)
+def _read_address(text: str) -> Address | None:
+    """Read an address, with or without a port; IPv4 inside IPv6 is IPv4."""
+    host = text.strip()
+    if host.startswith("["):
+        host = host[1:].partition("]")[0]
+    elif host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 class RequestContextMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.logs_access = get_settings().ACCESS_LOG
+        settings = get_settings()
+        self.logs_access = settings.ACCESS_LOG
+        self.proxies = [ip_network(one) for one in settings.TRUSTED_PROXIES]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         request_id = secrets.token_hex(12)
-        origin = Origin(request_id=request_id, address=client_address(scope))
+        origin = Origin(request_id=request_id, address=client_address(scope, self.proxies))
         scope.setdefault("state", {}).update(request_id=request_id, origin=origin)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
