@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
@@ -16,11 +17,13 @@ from app.api.error_handlers import add_error_handlers
 from app.api.openapi import document, operation_id
 from app.core.config import Settings, get_settings
 from app.core.logging import configure_logging
+from app.core.rate_limit import RateLimiter
 from app.core.security import HASHES_AT_ONCE
 from app.db.session import dispose
 from app.middleware.admission import AdmissionMiddleware
 from app.middleware.head import HeadMiddleware
 from app.middleware.problem import ProblemMiddleware
+from app.middleware.rate_limit_headers import RateLimitHeadersMiddleware
 from app.middleware.request_context import RequestContextMiddleware
 from app.middleware.security_headers import SecurityHeadersMiddleware
 from app.middleware.slow_body import SlowBodyMiddleware
@@ -31,11 +34,16 @@ EXPOSED_HEADERS = (
     "ETag",
     "Link",
     "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
     "X-Next-Cursor",
     "X-Request-ID",
     "X-Total-Count",
     "X-Total-Count-Estimated",
 )
+
+log = structlog.get_logger("backdesk.main")
 
 
 class Backdesk(FastAPI):
@@ -52,6 +60,7 @@ class Backdesk(FastAPI):
             app = HostMiddleware(app, allowed_hosts=hosts)
         app = AdmissionMiddleware(app, limit=settings.MAX_REQUESTS_IN_FLIGHT)
         app = ProblemMiddleware(app)
+        app = RateLimitHeadersMiddleware(app)
         if settings.ALLOWED_ORIGINS:
             app = CORSMiddleware(
                 app,
@@ -75,9 +84,19 @@ def seen_by_every_answer(app: ASGIApp) -> ASGIApp:
 
 
 @asynccontextmanager
-async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    _warn_of_separate_limits(get_settings())
     yield
+    app.state.limiter.close()
     dispose()
+
+
+def _warn_of_separate_limits(settings: Settings) -> None:
+    if settings.RATE_LIMIT_ENABLED and settings.WEB_CONCURRENCY > 1 and not settings.REDIS_URL:
+        log.warning(
+            "each process counts rate limits for itself: set REDIS_URL, or as many times more pass",
+            processes=settings.WEB_CONCURRENCY,
+        )
 
 
 def create_app() -> Backdesk:
@@ -95,6 +114,7 @@ def create_app() -> Backdesk:
     app.state.api_prefix = settings.API_V1_STR
     app.state.threads = ThreadPoolExecutor(settings.DB_POOL_SIZE, thread_name_prefix="request")
     app.state.hashing_threads = ThreadPoolExecutor(HASHES_AT_ONCE, thread_name_prefix="hashing")
+    app.state.limiter = RateLimiter(settings)
     add_error_handlers(app)
     add_routes(app)
     return app

@@ -6,9 +6,11 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from app.api.deps import (
     RequiredPermission,
     anyone,
+    anyone_uncounted,
     even_who_must_change_password,
     whoever_is_signed_in,
 )
+from app.api.limits import RouteLimit
 from app.api.routes import account_pages, accounts, audit, auth, docs, health, items, letters, users
 from app.core.config import get_settings
 
@@ -45,7 +47,17 @@ def access_of(context: RouteContext) -> str | None:
         return ", ".join(permissions)
     if declared & {whoever_is_signed_in, even_who_must_change_password}:
         return "signed in"
-    return "public" if anyone in declared else None
+    return "public" if declared & {anyone, anyone_uncounted} else None
+
+
+def limits_of(context: RouteContext) -> str:
+    """Return what the route declares; whoever is signed in has the general limit beside it."""
+    settings = get_settings()
+    declared = [c.call for c in context.dependant.dependencies if isinstance(c.call, RouteLimit)]
+    limits = [f"{getattr(settings, one.limit.setting)} per {one.per}" for one in declared]
+    if access_of(context) != "public":
+        limits.insert(0, f"{settings.RATE_LIMIT_USER} per user")
+    return ", ".join(limits)
 
 
 def route_contexts(app: FastAPI) -> list[RouteContext]:

@@ -10,10 +10,24 @@ from sqlalchemy.orm import Session
 
 from app.api.cookies import access_cookie, refresh_cookie
 from app.api.csrf import refuse_forgery
+from app.api.limits import (
+    ANONYMOUS,
+    LETTERS,
+    LOGOUT,
+    PASSWORD,
+    REFRESH,
+    USER,
+    AddressLimit,
+    RouteLimit,
+    count_address,
+    count_session,
+    count_user,
+)
 from app.api.one_visit import SAFE_METHODS
-from app.core.errors import NotAuthenticatedError, PermissionDeniedError
+from app.core.errors import DomainError, NotAuthenticatedError, PermissionDeniedError
 from app.core.origin import Origin
 from app.core.permissions import VERIFIED_ONLY, Permission, Principal
+from app.core.rate_limit import Limit
 from app.core.security import (
     AccessClaims,
     InvalidTokenError,
@@ -68,6 +82,14 @@ def get_claims(request: Request, token: BearerToken) -> AccessClaims | None:
 
     Raises InvalidTokenError, CsrfFailedError.
     """
+    try:
+        return _read_claims(request, token)
+    except DomainError:
+        count_address(request, ANONYMOUS)
+        raise
+
+
+def _read_claims(request: Request, token: str | None) -> AccessClaims | None:
     if token is not None:
         return read_access_token(token)
     cookie = request.cookies.get(access_cookie())
@@ -85,9 +107,10 @@ def get_optional_user(
     """Load who is asking, or None where nobody says so.
 
     Where a transaction follows, this reads ahead of it: nothing is locked or held while a
-    password is hashed or a body refused.
+    password is hashed or a body refused. Raises InvalidTokenError, TooManyRequestsError.
     """
     if claims is None:
+        count_address(request, ANONYMOUS)
         return None
     if request.method in SAFE_METHODS:
         user = crud_auth.get_principal(db, claims=claims)
@@ -95,7 +118,9 @@ def get_optional_user(
         with read_only() as reading:
             user = crud_auth.get_principal(reading, claims=claims)
     if user is None:
+        count_address(request, ANONYMOUS)
         raise InvalidTokenError
+    count_user(request, USER, user.id)
     origin: Origin = request.state.origin
     origin.actor_id, origin.actor_email = user.id, user.profile["email"]
     origin.session_id = user.session_id
@@ -150,8 +175,12 @@ def requires(permission: Permission) -> Any:
     return Depends(RequiredPermission(permission))
 
 
-async def anyone() -> None:
-    """Declares a route public."""
+# Declares a route public.
+anyone: Final = AddressLimit(ANONYMOUS, per="address")
+
+
+async def anyone_uncounted() -> None:
+    """Declares a route public, and does not count it by address: probes, sessions' own tokens."""
 
 
 async def whoever_is_signed_in(_user: CurrentUser) -> None:
@@ -163,6 +192,7 @@ async def even_who_must_change_password(_user: SignedInUser) -> None:
 
 
 public: Final = Depends(anyone)
+uncounted: Final = Depends(anyone_uncounted)
 signed_in: Final = Depends(whoever_is_signed_in)
 just_signed_in: Final = Depends(even_who_must_change_password)
 
@@ -198,19 +228,32 @@ def device_of(request: Request) -> str:
 class RefreshToken:
     text: str
     is_cookie: bool
+    named: AccessClaims  # The session that it is of, ended or not.
 
 
 def get_refresh_token(request: Request, form: RefreshForm | None = None) -> RefreshToken:
-    """Raises NotAuthenticatedError."""
-    if form is not None:
-        return RefreshToken(form.refresh_token, is_cookie=False)
-    cookie = request.cookies.get(refresh_cookie())
-    if cookie is None:
-        raise NotAuthenticatedError
-    return RefreshToken(cookie, is_cookie=True)
+    """Raises NotAuthenticatedError, InvalidTokenError, CsrfFailedError."""
+    text = request.cookies.get(refresh_cookie()) if form is None else form.refresh_token
+    try:
+        if text is None:
+            raise NotAuthenticatedError
+        with read_only() as db:
+            named = crud_session.claims_of_refresh_token(db, refresh_token=text)
+    except NotAuthenticatedError:
+        _count_stranger(request, REFRESH)
+        raise
+    if form is None:
+        refuse_forgery(request, session_id=named.session_id)
+    return RefreshToken(text, is_cookie=form is None, named=named)
 
 
 GivenRefreshToken = Annotated[RefreshToken, Depends(get_refresh_token)]
+
+
+def _count_stranger(request: Request, limit: Limit) -> None:
+    """Sessions count for themselves, since an office shares an address; the rest cannot."""
+    count_address(request, ANONYMOUS)
+    count_address(request, limit)
 
 
 def get_named_session(
@@ -220,6 +263,16 @@ def get_named_session(
 
     Raises NotAuthenticatedError, InvalidTokenError, CsrfFailedError.
     """
+    try:
+        return _read_named_session(request, token, db, form)
+    except NotAuthenticatedError:
+        _count_stranger(request, LOGOUT)
+        raise
+
+
+def _read_named_session(
+    request: Request, token: str | None, db: Session, form: RefreshForm | None
+) -> AccessClaims:
     if token is not None:
         return read_access_token(token, may_be_expired=True)
     if form is not None:
@@ -236,6 +289,26 @@ def get_named_session(
 
 
 NamedSession = Annotated[AccessClaims, Depends(get_named_session)]
+
+
+class RefreshLimit(RouteLimit):
+    def __call__(self, request: Request, given: GivenRefreshToken) -> None:
+        count_session(request, self.limit, given.named)
+
+
+class LogoutLimit(RouteLimit):
+    def __call__(self, request: Request, named: NamedSession) -> None:
+        count_session(request, self.limit, named)
+
+
+class ActorLimit(RouteLimit):
+    def __call__(self, request: Request, actor: SignedInUser) -> None:
+        count_user(request, self.limit, actor.id)
+
+
+limited_refresh: Final = Depends(RefreshLimit(REFRESH, per="session"))
+limited_logout: Final = Depends(LogoutLimit(LOGOUT, per="session"))
+limited_password: Final = Depends(ActorLimit(PASSWORD, per="user"))
 
 
 def hash_reset(reset: PasswordReset) -> str:
@@ -264,21 +337,31 @@ def check_password_change(change: PasswordChange, actor: SignedInUser) -> Checke
 HashedChange = Annotated[CheckedChange, Depends(check_password_change)]
 
 
-def _hash_passwords(user_id: int, user_in: UserUpdate, actor: Principal) -> crud_user.Passwords:
+def _hash_passwords(
+    request: Request, user_id: int, user_in: UserUpdate, actor: Principal
+) -> crud_user.Passwords:
     """Hash and compare ahead of the transaction: nothing is locked or held meanwhile."""
     if user_in.password is None and user_in.current_password is None:
         return crud_user.NO_PASSWORDS
+    if user_in.current_password is not None:
+        count_user(request, PASSWORD, actor.id)
+        if user_in.email not in {None, actor.profile["email"]}:  # Two letters, one to anybody.
+            count_user(request, LETTERS, actor.id)
     with read_only() as db:
         stored = crud_user.check_passwords(db, user_id=user_id, user_in=user_in, actor=actor)
     return crud_user.hash_passwords(user_in, stored=stored)
 
 
-def hash_passwords(user_id: Id, user_in: UserUpdate, actor: CurrentUser) -> crud_user.Passwords:
-    return _hash_passwords(user_id, user_in, actor)
+def hash_passwords(
+    request: Request, user_id: Id, user_in: UserUpdate, actor: CurrentUser
+) -> crud_user.Passwords:
+    return _hash_passwords(request, user_id, user_in, actor)
 
 
-def hash_my_passwords(user_in: UserUpdate, actor: CurrentUser) -> crud_user.Passwords:
-    return _hash_passwords(actor.id, user_in, actor)
+def hash_my_passwords(
+    request: Request, user_in: UserUpdate, actor: CurrentUser
+) -> crud_user.Passwords:
+    return _hash_passwords(request, actor.id, user_in, actor)
 
 
 HashedPasswords = Annotated[crud_user.Passwords, Depends(hash_passwords)]

@@ -12,7 +12,7 @@ drives that handler to its end in one step.
 """
 
 import copy
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -30,6 +30,7 @@ from fastapi.dependencies.utils import _get_flat_fields_from_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, _effective_route_context_var
 
+from app.api.limits import AddressLimit
 from app.api.media_type import refuse_other_media_type
 from app.api.threads import run_in_time
 from app.core.config import get_settings
@@ -71,8 +72,13 @@ def _one_visit_handler(route: Any, executor: str, stock: Handler, inline: Handle
     has_body = route.body_field is not None
     is_form = has_body and isinstance(route.body_field.field_info, params.Form)
     known_names = _query_names(route.dependant)
+    limits = [c.call for c in route.dependant.dependencies if isinstance(c.call, AddressLimit)]
 
     async def handle(request: Request) -> Response:
+        seconds = get_settings().REQUEST_TIMEOUT_SECONDS
+        if limits:  # Ahead of the body: unreadable ones count too. Redis may make a thread wait.
+            counting = partial(_count, limits, request)
+            await run_in_time(request.app.state.threads, counting, seconds=seconds)
         if known_names is not None:
             _refuse_unknown_parameters(request, known_names)
         if has_body:
@@ -85,11 +91,16 @@ def _one_visit_handler(route: Any, executor: str, stock: Handler, inline: Handle
         return await run_in_time(
             threads,
             partial(_visit, inline, request),
-            seconds=get_settings().REQUEST_TIMEOUT_SECONDS,
+            seconds=seconds,
             is_read=request.method in SAFE_METHODS,
         )
 
     return handle
+
+
+def _count(limits: Iterable[AddressLimit], request: Request) -> None:
+    for limit in limits:
+        limit(request)
 
 
 def _visit(handler: Handler, request: Request) -> Response:

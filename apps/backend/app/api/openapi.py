@@ -47,9 +47,10 @@ def document(app: FastAPI) -> dict[str, Any]:
             servers=[{"url": "/", "description": "This server."}],
         )
         schema["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
-        for path in schema["paths"].values():
-            for operation in path.values():
-                _complete(operation)
+        prefix = get_settings().API_V1_STR
+        for path, operations in schema["paths"].items():
+            for operation in operations.values():
+                _complete(operation, is_limited=path.startswith(prefix))
         _drop_validation_schemas(schema)
         for scheme in schema["components"]["securitySchemes"].values():
             scheme["flows"]["password"]["tokenUrl"] = f"{get_settings().API_V1_STR}/auth/login"
@@ -57,18 +58,11 @@ def document(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def _complete(operation: dict[str, Any]) -> None:
+def _complete(operation: dict[str, Any], *, is_limited: bool) -> None:
     """Add the refusals that need no naming on the route, and the media type of all of them."""
     answers = operation["responses"]
-    statuses = {500, 503}
     is_public = "security" not in operation
-    if "requestBody" in operation:
-        statuses |= {400, 413, 415, 422}
-    if not is_public:
-        statuses |= {401, 403}
-    if operation.get("parameters"):
-        statuses.add(422)
-    for status in statuses:
+    for status in _refusals(operation) | ({429} if is_limited else set()):
         answers[str(status)] = {"description": problem(status)["description"], "content": {}}
     for status, answer in answers.items():
         if status >= "400":
@@ -80,6 +74,18 @@ def _complete(operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", ()):
         if parameter["name"] == "limit":
             parameter["schema"]["maximum"] = get_settings().MAX_PAGE_SIZE
+
+
+def _refusals(operation: dict[str, Any]) -> set[int]:
+    """Return the statuses that follow from the shape of an operation."""
+    statuses = {500, 503}
+    if "requestBody" in operation:
+        statuses |= {400, 413, 415, 422}
+    if "security" in operation:
+        statuses |= {401, 403}
+    if operation.get("parameters"):
+        statuses.add(422)
+    return statuses
 
 
 def _with_whole_bounds(part: Any) -> Any:

@@ -7,10 +7,11 @@ from pydantic import ValidationError
 from rich.table import Table
 
 from app import models
-from app.api.api import access_of, route_contexts
+from app.api.api import access_of, limits_of, route_contexts
 from app.cli.console import console, settings_faults
 from app.core.config import get_settings
 from app.core.mailer import MailServerError, try_mail_server
+from app.core.rate_limit import RateLimiter, RedisUnavailableError
 from app.db import migrations
 from app.db.integrity import DatabaseUnavailableError
 from app.db.session import unit_of_work
@@ -23,21 +24,23 @@ def add_commands(cli: typer.Typer) -> None:
 
 
 def check() -> None:
-    """Tell what is wrong with settings, database, schema and mail server, and what to do."""
-    checks = {
-        "Settings": _check_settings,
-        "Database": _check_database,
-        "Schema": _check_schema,
-        "Letters": _check_letters,
-    }
-    for name, find_fault in checks.items():
-        fault = find_fault()
-        console.print(
-            f"{'[red]✗[/]' if fault else '[green]✓[/]'} {name:<9}{fault or 'in order'}",
-            soft_wrap=True,
-        )
-        if fault:  # What follows stands on it.
-            raise typer.Exit(1)
+    """Tell what is wrong with settings, database, schema, Redis and mail server, and what to do."""
+    _tell("Settings", _check_settings())
+    _tell("Database", _check_database())
+    _tell("Schema", _check_schema())
+    if get_settings().REDIS_URL is None:
+        console.print("- Redis    not set: each process counts rate limits for itself")
+    else:
+        _tell("Redis", _check_redis())
+    _tell("Letters", _check_letters())
+
+
+def _tell(name: str, fault: str | None) -> None:
+    """What follows a fault stands on what is not there."""
+    mark = "[red]✗[/]" if fault else "[green]✓[/]"
+    console.print(f"{mark} {name:<9}{fault or 'in order'}", soft_wrap=True)
+    if fault:
+        raise typer.Exit(1)
 
 
 def _check_settings() -> str | None:
@@ -76,12 +79,20 @@ def _check_letters() -> str | None:
     return None
 
 
+def _check_redis() -> str | None:
+    try:
+        RateLimiter(get_settings()).refuse_silent_redis()
+    except RedisUnavailableError:
+        return "does not answer: is it running, is REDIS_URL right?"
+    return None
+
+
 def routes() -> None:
-    """List every route: method, path, and who may call it."""
-    table = Table("Method", "Path", "Who", box=None)
+    """List every route: method, path, who may call it, and how often."""
+    table = Table("Method", "Path", "Who", "How often", box=None)
     for context in sorted(route_contexts(create_app()), key=_order):
         for method in sorted(context.methods or ()):
-            table.add_row(method, context.path, access_of(context))
+            table.add_row(method, context.path, access_of(context), limits_of(context))
     console.print(table)
 
 

@@ -2,7 +2,21 @@ from typing import Final
 
 from fastapi import Depends, Response
 
-from app.api.deps import DbSession, HashedChange, HashedReset, SignedInUser, just_signed_in, public
+from app.api.deps import (
+    DbSession,
+    HashedChange,
+    HashedReset,
+    SignedInUser,
+    just_signed_in,
+    limited_password,
+    public,
+)
+from app.api.limits import (
+    ACCOUNT_ADDRESS,
+    limited_by_address,
+    limited_by_recipient,
+    limited_by_registered,
+)
 from app.api.one_visit import HashingRoute
 from app.api.problems import problems
 from app.api.routing import AUTH_BODY_BYTES, Router
@@ -23,7 +37,12 @@ LETTER_ON_ITS_WAY: Final = Message(
     status_code=201,
     response_model=Message,
     responses=problems(403),
-    dependencies=[public, Depends(crud_account.refuse_closed_registration)],
+    dependencies=[
+        public,
+        limited_by_address(ACCOUNT_ADDRESS),
+        Depends(crud_account.refuse_closed_registration),
+        limited_by_registered,
+    ],
 )
 def register(db: DbSession, registration: Registration) -> Message:
     """Create an account of your own, where registration is open, and verify its address by letter.
@@ -34,7 +53,12 @@ def register(db: DbSession, registration: Registration) -> Message:
     return Message(message="A letter is on its way to this address. Open the link in it.")
 
 
-@router.post("/auth/email/verify", status_code=202, response_model=Message, dependencies=[public])
+@router.post(
+    "/auth/email/verify",
+    status_code=202,
+    response_model=Message,
+    dependencies=[public, limited_by_address(ACCOUNT_ADDRESS), limited_by_recipient],
+)
 def request_verification(db: DbSession, form: EmailForm) -> Message:
     """Have the letter sent again that verifies an e-mail address."""
     crud_account.request_verification(db, email=form.email)
@@ -45,7 +69,7 @@ def request_verification(db: DbSession, form: EmailForm) -> Message:
     "/auth/email/verify/confirm",
     response_model=Message,
     responses=problems(400),
-    dependencies=[public],
+    dependencies=[public, limited_by_address(ACCOUNT_ADDRESS)],
 )
 def confirm_verification(db: DbSession, form: TokenForm) -> Message:
     """Verify the e-mail address to which the token of the link was sent."""
@@ -54,7 +78,10 @@ def confirm_verification(db: DbSession, form: TokenForm) -> Message:
 
 
 @router.post(
-    "/auth/password/forgot", status_code=202, response_model=Message, dependencies=[public]
+    "/auth/password/forgot",
+    status_code=202,
+    response_model=Message,
+    dependencies=[public, limited_by_address(ACCOUNT_ADDRESS), limited_by_recipient],
 )
 def request_password_reset(db: DbSession, form: EmailForm) -> Message:
     """Have a letter sent with a link that sets another password, good for an hour."""
@@ -66,7 +93,7 @@ def request_password_reset(db: DbSession, form: EmailForm) -> Message:
     "/auth/password/reset",
     response_model=Message,
     responses=problems(400),
-    dependencies=[public],
+    dependencies=[public, limited_by_address(ACCOUNT_ADDRESS)],
 )
 def reset_password(hashed_password: HashedReset, db: DbSession, reset: PasswordReset) -> Message:
     """Set a password by the token of a letter: a reset, or an invitation. It ends every session."""
@@ -74,7 +101,9 @@ def reset_password(hashed_password: HashedReset, db: DbSession, reset: PasswordR
     return Message(message="The password is set. Sign in with it.")
 
 
-@hashing.post("/users/me/password", status_code=204, dependencies=[just_signed_in])
+@hashing.post(
+    "/users/me/password", status_code=204, dependencies=[just_signed_in, limited_password]
+)
 def change_my_password(checked: HashedChange, db: DbSession, actor: SignedInUser) -> Response:
     """Change your own password. It ends your other sessions."""
     crud_account.change_password(

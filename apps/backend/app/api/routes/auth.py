@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Request, Response
 
 from app.api.cookies import clear_session_cookies, set_session_cookies
-from app.api.csrf import refuse_foreign_page, refuse_forgery
+from app.api.csrf import refuse_foreign_page
 from app.api.deps import (
     CheckedLogin,
     DbSession,
@@ -13,8 +13,12 @@ from app.api.deps import (
     NamedSession,
     SignedInUser,
     just_signed_in,
+    limited_logout,
+    limited_refresh,
     public,
+    uncounted,
 )
+from app.api.limits import LOGIN_ADDRESS, limited_by_address, limited_by_name
 from app.api.one_visit import HashingRoute
 from app.api.problems import problems
 from app.api.routing import AUTH_BODY_BYTES, Router
@@ -36,7 +40,7 @@ Mode = Annotated[
     "/login",
     response_model=TokenPublic | CookiesPublic,
     responses=problems(401, 403),
-    dependencies=[public],
+    dependencies=[public, limited_by_address(LOGIN_ADDRESS), limited_by_name],
 )
 def login(
     request: Request, response: Response, checked: CheckedLogin, db: DbSession, mode: Mode = "token"
@@ -55,7 +59,7 @@ def login(
     "/refresh",
     response_model=TokenPublic | CookiesPublic,
     responses=problems(401, 403),
-    dependencies=[public],
+    dependencies=[uncounted, limited_refresh],
 )
 def refresh(
     request: Request, response: Response, given: GivenRefreshToken, db: DbSession
@@ -65,14 +69,16 @@ def refresh(
     Each is good for one use. Using a spent one again ends the session, except within 10 seconds,
     where two tabs that refresh at once get the same.
     """
-    if given.is_cookie:
-        named = crud_session.claims_of_refresh_token(db, refresh_token=given.text)
-        refuse_forgery(request, session_id=named.session_id)
     session = crud_session.refresh_session(db, refresh_token=given.text)
     return _answer(request, response, session, in_cookies=given.is_cookie)
 
 
-@router.post("/logout", status_code=204, responses=problems(401, 403), dependencies=[public])
+@router.post(
+    "/logout",
+    status_code=204,
+    responses=problems(401, 403),
+    dependencies=[uncounted, limited_logout],
+)
 def logout(request: Request, named: NamedSession, db: DbSession) -> Response:
     """End the session of the access token (expired or not), the refresh token or the cookie.
 
@@ -82,7 +88,12 @@ def logout(request: Request, named: NamedSession, db: DbSession) -> Response:
     return _signed_out(request)
 
 
-@router.post("/logout-all", status_code=204, responses=problems(401, 403), dependencies=[public])
+@router.post(
+    "/logout-all",
+    status_code=204,
+    responses=problems(401, 403),
+    dependencies=[uncounted, limited_logout],
+)
 def logout_all(request: Request, named: NamedSession, db: DbSession) -> Response:
     """End all of your sessions, on every device. A session that has ended already ends no other."""
     crud_auth.log_out_everywhere(db, claims=named)

@@ -8,13 +8,16 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import JSONResponse
 from starlette.staticfiles import StaticFiles
 
+from app.api.deps import anyone
+
 ASSETS = Path(fastapi_swagger.__file__).parent / "resources"
 
 
 def add_docs(app: FastAPI) -> None:
     openapi_url = f"{app.state.api_prefix}/openapi.json"
 
-    async def get_openapi(_request: Request) -> Response:
+    def get_openapi(request: Request) -> Response:
+        anyone(request)
         return JSONResponse(app.openapi())
 
     async def get_docs(request: Request) -> Response:

@@ -1,7 +1,14 @@
-from app.api.deps import public
+from collections.abc import Callable
+from typing import TypeVar
+
+from fastapi import Request
+
+from app.api.deps import uncounted
 from app.api.problems import problems
 from app.api.routing import Router
 from app.api.threads import run_in_time
+from app.core.errors import UnavailableError
+from app.core.rate_limit import RedisUnavailableError
 from app.db.borrowing import RequestTimeoutError
 from app.db.integrity import DatabaseUnavailableError, SchemaNotReadyError
 from app.db.migrations import is_usable
@@ -11,20 +18,27 @@ router = Router(prefix="/health", tags=["health"])
 
 READINESS_TIMEOUT_SECONDS = 3
 
+T = TypeVar("T")
 
-@router.get("", response_model=Health, dependencies=[public])
+
+@router.get("", response_model=Health, dependencies=[uncounted])
 async def get_health() -> Health:
     """Tell that the process lives."""
     return Health(status="healthy")
 
 
-@router.get("/ready", response_model=Readiness, responses=problems(503), dependencies=[public])
-async def get_readiness() -> Readiness:
-    """Tell whether requests can be served: the database answers, and its schema fits."""
-    try:
-        fits = await run_in_time(None, is_usable, seconds=READINESS_TIMEOUT_SECONDS)
-    except RequestTimeoutError:
-        raise DatabaseUnavailableError from None
-    if not fits:
+@router.get("/ready", response_model=Readiness, responses=problems(503), dependencies=[uncounted])
+async def get_readiness(request: Request) -> Readiness:
+    """Tell whether requests can be served: database and Redis answer, and the schema fits."""
+    if not await _ask(is_usable, DatabaseUnavailableError):
         raise SchemaNotReadyError
+    await _ask(request.app.state.limiter.refuse_silent_redis, RedisUnavailableError)
     return Readiness(status="ready")
+
+
+async def _ask(part: Callable[[], T], refusal: type[UnavailableError]) -> T:
+    """What is frozen would hold any driver's call for longer."""
+    try:
+        return await run_in_time(None, part, seconds=READINESS_TIMEOUT_SECONDS)
+    except RequestTimeoutError:
+        raise refusal from None
