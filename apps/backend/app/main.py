@@ -65,7 +65,7 @@ class Backdesk(FastAPI):
             app = CORSMiddleware(
                 app,
                 allow_origins=settings.ALLOWED_ORIGINS,
-                allow_credentials=True,
+                allow_credentials="*" not in settings.ALLOWED_ORIGINS,  # No cookies for everybody.
                 allow_methods=["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"],
                 allow_headers=["*"],
                 expose_headers=EXPOSED_HEADERS,

@@ -50,5 +50,5 @@ def refuse_foreign_page(request: Request) -> None:
 def _own_origins(request: Request) -> set[str]:
     public = urlsplit(get_settings().PUBLIC_URL)
     host = request.headers.get("host", "")  # One of ALLOWED_HOSTS.
-    own = {f"{public.scheme}://{public.netloc}", f"{request.url.scheme}://{host}"}
+    own = {f"{public.scheme}://{public.netloc.lower()}", f"{request.url.scheme}://{host}"}
     return own.union(get_settings().ALLOWED_ORIGINS) - {"*"}

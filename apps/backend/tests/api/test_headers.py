@@ -19,6 +19,8 @@ from tests.settings import changed_settings, client_with
 ITEMS = "/api/v1/items/"
 ME = "/api/v1/users/me"
 LOGIN = "/api/v1/auth/login"
+PASSWORD = "wallpaper-on-tuesday"
+FORM = {"username": "ann@example.com", "password": PASSWORD}
 JSON = {"Content-Type": "application/json"}
 PANEL = "https://panel.example.com"
 PREFLIGHT = {
@@ -57,10 +59,15 @@ def foreign_app(database: None) -> FastAPI:
 
 
 @pytest.fixture
-def panel(foreign_app: FastAPI, as_user: TestClient) -> TestClient:
+def panel(foreign_app: FastAPI, as_user: TestClient, db: Session) -> TestClient:
+    make_user(db, email="ann@example.com", password=PASSWORD)
     client = TestClient(foreign_app, headers=dict(as_user.headers))
     client.portal = as_user.portal
     return client
+
+
+def create_item(client: TestClient) -> str:
+    return str(client.post(ITEMS, json={"title": "Lamp"}).headers["location"])
 
 
 # Each answers the status it is named by.
@@ -73,10 +80,14 @@ ANSWERS: dict[str, Callable[[TestClient], Response]] = {
     "200 OpenAPI": lambda client: client.get("/api/v1/openapi.json"),
     "200 preflight": lambda client: client.options(ME, headers=PREFLIGHT),
     "201": lambda client: client.post(ITEMS, json={"title": "Lamp"}),
+    "204": lambda client: client.delete(create_item(client)),
     "400": lambda client: client.post(ITEMS, content=b"{", headers=JSON),
     "400 preflight": lambda client: client.options(ME, headers={**PREFLIGHT, "Origin": "null"}),
     "401": lambda client: client.get(ME, headers={"Authorization": "Bearer x"}),
     "403": lambda client: client.post("/api/v1/users/", json={"email": "x@example.com"}),
+    "403 CSRF": lambda client: client.post(
+        f"{LOGIN}?mode=cookie", data=FORM, headers={"Sec-Fetch-Site": "cross-site"}
+    ),
     "404": lambda client: client.get("/nope"),
     "404 HEAD": lambda client: client.head("/nope"),
     "405": lambda client: client.put(ITEMS),
@@ -127,18 +138,6 @@ def test_no_answer_promises_https_over_http(answer: Response) -> None:
     assert "strict-transport-security" not in answer.headers
 
 
-def test_delete_without_content_carries_the_security_headers(
-    as_user: TestClient, db: Session, user: User
-) -> None:
-    item = make_item(db, owner=user)
-
-    response = as_user.delete(f"{ITEMS}{item.id}")
-
-    assert response.status_code == 204
-    assert response.headers["x-content-type-options"] == "nosniff"
-    assert response.headers["content-security-policy"].startswith("default-src 'self'")
-
-
 @pytest.mark.parametrize("path", [ME, ITEMS, "/nope", "/health"])
 def test_answer_over_https_promises_https(as_user: TestClient, path: str) -> None:
     response = as_user.get(f"https://testserver{path}")
@@ -166,14 +165,21 @@ def test_records_and_lists_are_kept_out_of_shared_caches(as_user: TestClient) ->
     assert {answer.headers["cache-control"] for answer in answers} == {"private, no-cache"}
 
 
-def test_tokens_are_kept_nowhere(anonymous: TestClient, db: Session) -> None:
-    make_user(db, email="ann@example.com", password="wallpaper-on-tuesday")
-    form = {"username": "ann@example.com", "password": "wallpaper-on-tuesday"}
+@pytest.mark.parametrize("mode", ["token", "cookie"])
+def test_tokens_are_kept_nowhere(anonymous: TestClient, db: Session, mode: str) -> None:
+    make_user(db, email="ann@example.com", password=PASSWORD)
 
-    response = anonymous.post(LOGIN, data=form)
+    login = anonymous.post(LOGIN, params={"mode": mode}, data=FORM)
+    given = login.json()
+    refresh = anonymous.post(
+        "/api/v1/auth/refresh",
+        json={"refresh_token": given["refresh_token"]} if mode == "token" else None,
+        headers={"X-CSRF-Token": given.get("csrf_token", "")},
+    )
 
-    assert response.status_code == 200
-    assert response.headers["cache-control"] == "no-store"
+    for response in (login, refresh):
+        assert response.status_code == 200, response.text
+        assert response.headers.get_list("cache-control") == ["no-store"]
 
 
 # --- The request id.
@@ -220,6 +226,30 @@ def test_origin_that_is_foreign_may_read_no_answer(panel: TestClient, name: str)
     headers = ANSWERS[name](panel).headers
 
     assert "access-control-allow-origin" not in headers
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("origin", [None, PANEL, "https://evil.example.com"])
+def test_every_answer_tells_caches_that_it_varies_with_the_origin(
+    panel: TestClient, name: str, origin: str | None
+) -> None:
+    if origin is not None:
+        panel.headers["Origin"] = origin
+
+    headers = ANSWERS[name](panel).headers
+
+    assert "origin" in headers["vary"].lower().split(", ")
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+def test_every_origin_is_allowed_without_credentials_alone(method: str) -> None:
+    with client_with(ALLOWED_ORIGINS='["*"]') as client:
+        headers = {**PREFLIGHT, "Origin": "https://evil.example.com", "Cookie": "access_token=x"}
+        response = client.request(method, "/health", headers=headers)
+
+    assert response.status_code == 200
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-credentials" not in response.headers
 
 
 @pytest.mark.parametrize(
