@@ -23,6 +23,7 @@ COMPOSE: Final = (TOP / "docker-compose.yml").read_text(encoding="utf-8")
 # Compose makes the database's address of these.
 OF_COMPOSE: Final = {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"}
 OTHER_NAMES: Final = {"BACKEND_CORS_ORIGINS"}  # Of ALLOWED_ORIGINS.
+SERVICES: Final = ("db", "redis", "migrate", "backend")
 
 
 def test_container_starts_a_command_that_exists() -> None:
@@ -84,7 +85,7 @@ def test_compose_has_no_defaults_of_its_own_but_these() -> None:
 def test_service_is_named_as_the_documents_name_it() -> None:
     services = COMPOSE.partition("\nservices:\n")[2].partition("\nvolumes:\n")[0]
 
-    assert re.findall(r"^  (\w+):$", services, re.MULTILINE) == ["db", "migrate", "backend"]
+    assert re.findall(r"^  (\w+):$", services, re.MULTILINE) == list(SERVICES)
 
 
 def test_container_ends_later_than_the_server_lets_requests_finish() -> None:
@@ -119,6 +120,102 @@ def test_container_does_not_run_as_root() -> None:
     (user,) = re.findall(r"^USER (\d+):\d+$", DOCKERFILE, re.MULTILINE)
 
     assert int(user) > 0
+
+
+def test_container_starts_its_commands_without_a_shell() -> None:
+    """So that signals reach the server, not a shell that keeps them."""
+    starts = re.findall(r"(?m)^(?:CMD|ENTRYPOINT|HEALTHCHECK .+ CMD) (.)", DOCKERFILE)
+
+    assert starts == ["[", "["]
+
+
+def test_container_is_given_no_secret() -> None:
+    set_there = re.findall(r"^(?:ENV|ARG) +((?:.*\\\n)*.*)$", DOCKERFILE, re.MULTILINE)
+
+    assert set_there != []
+    assert re.findall(r"(?i)secret|password|token|_key|_url", "\n".join(set_there)) == []
+
+
+def test_image_lets_nothing_in_but_what_is_named() -> None:
+    ignored = (TOP / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    rules = [line for line in ignored if line and not line.startswith("#")]
+
+    assert rules[0] == "*"
+    assert [rule for rule in rules if re.match(r"!.*(\.env|\.git|data|\*)", rule)] == []
+
+
+# --- What each service may.
+
+
+def service(name: str) -> str:
+    """Return what is said of a service, with what it shares with others."""
+    services = COMPOSE.partition("\nservices:\n")[2].partition("\nvolumes:\n")[0]
+    (text,) = re.findall(rf"^  {name}:\n((?:    .*\n|\n)+)", f"{services}\n", re.MULTILINE)
+    return with_shared(text)
+
+
+def with_shared(text: str) -> str:
+    for shared in re.findall(r"<<: \*(\w+)", text):
+        (more,) = re.findall(rf"&{shared}\n((?:  .*\n|\n)+)", COMPOSE)
+        text += with_shared(more)
+    return text
+
+
+def listed(text: str, key: str) -> list[str]:
+    (items,) = re.findall(rf"^ +{key}:\n((?: +- .+\n)+)", text, re.MULTILINE) or [""]
+    return re.findall(r"- (.+)", items)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_service_gains_no_rights(name: str) -> None:
+    text = service(name)
+
+    assert listed(text, "cap_drop") == ["ALL"]
+    assert listed(text, "security_opt") == ["no-new-privileges:true"]
+    assert "privileged:" not in text
+    assert "network_mode:" not in text
+
+
+def test_service_is_given_back_only_what_postgresql_starts_with() -> None:
+    given = {name: listed(service(name), "cap_add") for name in SERVICES}
+
+    needed = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
+    assert given == {"db": needed, "redis": [], "migrate": [], "backend": []}
+
+
+@pytest.mark.parametrize("name", ["redis", "migrate", "backend"])
+def test_service_writes_to_memory_alone(name: str) -> None:
+    text = service(name)
+
+    assert re.search(r"^ +read_only: true$", text, re.MULTILINE)
+    assert len(listed(text, "tmpfs")) == 1
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_service_does_not_fill_the_disk_with_its_log(name: str) -> None:
+    text = service(name)
+
+    assert re.search(r"^ +max-size: \d+m$", text, re.MULTILINE)
+    assert re.search(r'^ +max-file: "\d+"$', text, re.MULTILINE)
+
+
+def test_service_is_reached_from_this_machine_at_most() -> None:
+    published = {name: listed(service(name), "ports") for name in SERVICES}
+
+    assert published.pop("backend") == ['"127.0.0.1:8080:8000"']
+    assert set(map(tuple, published.values())) == {()}
+
+
+@pytest.mark.parametrize("name", ["db", "redis"])
+def test_service_that_others_need_is_asked_for_its_health(name: str) -> None:
+    assert "healthcheck:" in service(name)
+
+
+def test_limits_are_counted_over_all_processes() -> None:
+    (url,) = re.findall(r"^  REDIS_URL: (\S+)$", COMPOSE, re.MULTILINE)
+
+    assert url.startswith("redis://redis:")
+    assert "environment: *settings" in service("backend")
 
 
 def is_understood(command: str) -> bool:

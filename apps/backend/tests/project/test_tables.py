@@ -10,10 +10,11 @@ from pydantic import SecretStr, ValidationError
 from app.api.error_handlers import INVALID_JSON, INVALID_REQUEST, status_of
 from app.core.config import Settings
 from app.core.errors import DomainError
+from app.core.permissions import ROLE_PERMISSIONS, ROLE_SCOPES, VERIFIED_ONLY, Permission, Role
 from app.main import create_app
 from app.middleware.problem import DEFAULTS
 from app.middleware.trusted_host import HOST_NOT_ALLOWED
-from tests.project.markdown import TOP, read, table
+from tests.project.markdown import TOP, in_backticks, read, table
 
 ENV_EXAMPLE: Final = TOP / ".env.example"
 # What the container's database is made with; the application reads DATABASE_URL.
@@ -93,6 +94,27 @@ def default_of(name: str) -> str:
     if default is None or default == "":
         return "none"
     return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+# --- Roles
+
+
+def test_roles_table_is_the_permissions_and_scopes() -> None:
+    rows = table(read("security.md"), "Permission", *Role)
+
+    documented = {name.strip("`"): [cell.strip("`") for cell in cells] for name, *cells in rows}
+    expected = {
+        permission: ["yes" if permission in ROLE_PERMISSIONS[role] else "" for role in Role]
+        for permission in Permission
+    }
+    assert documented == expected | {"Scope": [ROLE_SCOPES[role] for role in Role]}
+
+
+def test_roles_table_names_what_needs_a_verified_address() -> None:
+    text = read("security.md").partition("\n## Roles\n")[2].partition("\n## ")[0]
+    (sentence,) = re.findall(r"(?s)has the scope `own`\. (.+?) need a verified", text)
+
+    assert set(in_backticks(sentence)) == VERIFIED_ONLY
 
 
 # --- Errors
