@@ -3,7 +3,6 @@ one letter after another for itself, and sends it outside any transaction.
 """
 
 import hashlib
-import time
 from collections import Counter
 from datetime import timedelta
 from typing import Final
@@ -21,7 +20,7 @@ from app.db.session import unit_of_work
 from app.models.one_time_token import OneTimeToken
 from app.models.outgoing_email import OutgoingEmail
 
-RUN_SECONDS: Final = 120
+LONGEST_RUN: Final = timedelta(minutes=2)
 # After each attempt but the last, which is followed by the letter's end: a weekend, all in all.
 PAUSES: Final = (
     timedelta(minutes=1),
@@ -45,9 +44,9 @@ def deliver_mail() -> str:
     It ends early where the mail server is of no use, and after two minutes: the next run goes on.
     """
     outcomes: Counter[str] = Counter()
-    ends_at = time.monotonic() + RUN_SECONDS
+    ends_at = utc_now() + LONGEST_RUN
     with Mailer() as mailer:
-        while time.monotonic() < ends_at and (claimed := _claim()) is not None:
+        while utc_now() < ends_at and (claimed := _claim()) is not None:
             try:
                 outcomes[_deliver(*claimed, mailer)] += 1
             except MailServerError as error:

@@ -295,6 +295,19 @@ def test_deliver_mail_does_not_wait_for_a_server_that_never_answers(db: Session)
     assert Counter(state(db, letter)[1] for letter in letters) == {1: 1, 0: 49}
 
 
+def test_deliver_mail_ends_after_two_minutes_and_leaves_the_rest_to_the_next_run(
+    mail: Catcher, db: Session
+) -> None:
+    for _ in range(3):
+        make_letter(db)
+
+    with time_machine.travel(utc_now()) as clock:
+        mail.on_letter = lambda: clock.shift(timedelta(seconds=70))
+        first, second = deliver_mail(), deliver_mail()
+
+    assert (first, second) == ("2 sent", "1 sent")
+
+
 def test_deliver_mail_postpones_what_is_refused_for_now_and_goes_on(
     mail: Catcher, db: Session
 ) -> None:
@@ -400,6 +413,58 @@ def test_deliver_mail_leaves_a_letter_of_a_newer_release_to_others(
 
     assert outcome == "1 postponed, 1 sent"
     assert state(db, letter)[2] == "it cannot be written: TemplateNotFound"
+
+
+def test_deliver_mail_makes_links_with_the_key_that_they_were_issued_under(
+    mail: Catcher, anonymous: TestClient, db: Session, user: User
+) -> None:
+    make_letter_with_link(db, user=user)
+    old_key, new_key = os.environ["SECRET_KEY"], "tests-sign-with-this-key-from-tomorrow-on"
+
+    with changed_settings(SECRET_KEY=new_key, SECRET_KEY_PREVIOUS=old_key, **mail.settings):
+        deliver_mail()
+        _, token = link_in(mail.letters[0].text)
+        body = {"token": token, "password": NEW_PASSWORD}
+        reset = anonymous.post("/api/v1/auth/password/reset", json=body)
+
+    assert reset.status_code == 200
+
+
+# --- What is sent again
+
+
+def test_dead_letter_is_seen_and_sent_again(
+    mail: Catcher, as_admin: TestClient, db: Session, user: User
+) -> None:
+    letter = make_letter_with_link(db, user=user)
+    mail.recipient_answers[user.email] = "550 5.1.1 No such user"
+    deliver_mail()
+    mail.recipient_answers.clear()
+
+    (dead,) = as_admin.get("/api/v1/letters/", params={"status": "dead"}).json()
+    resent = as_admin.post(f"/api/v1/letters/{dead['id']}/resend")
+    outcome = deliver_mail()
+
+    assert (dead["id"], dead["last_error"]) == (
+        letter.id,
+        "the recipient is refused: 550 5.1.1 No such user",
+    )
+    assert (resent.status_code, outcome) == (200, "1 sent")
+    assert mail.recipients() == [user.email]
+    assert as_admin.get("/api/v1/letters/", params={"status": "dead"}).json() == []
+
+
+def test_sent_letter_that_is_sent_again_is_a_new_one_to_mail_programs(
+    mail: Catcher, as_admin: TestClient, db: Session
+) -> None:
+    letter = make_letter(db)
+    deliver_mail()
+
+    as_admin.post(f"/api/v1/letters/{letter.id}/resend")
+    deliver_mail()
+
+    first, second = (received.message["Message-ID"] for received in mail.letters)
+    assert first != second
 
 
 # --- Many at once, and whoever dies

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -57,6 +57,7 @@ class Catcher:
     seconds_for_each: float = 0.0
     at_once: int = 1  # So many connections must be there before the first goes on.
     all_there: threading.Event = field(default_factory=threading.Event)
+    on_letter: Callable[[], None] = lambda: None
     holds: str | None = None  # The command that is not answered before `let_go`.
     held: threading.Event = field(default_factory=threading.Event)
     let_go: threading.Event = field(default_factory=threading.Event)
@@ -100,6 +101,7 @@ class Catcher:
             asyncio.get_running_loop().call_later(0.1, self._hang_up, server)
         if self.data_answer.startswith("250"):
             self.letters.append(_received(server, envelope))
+        self.on_letter()
         await asyncio.sleep(self.seconds_for_each)
         await self._hold("DATA")
         return self.data_answer
