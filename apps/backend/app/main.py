@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +28,7 @@ from app.middleware.request_context import RequestContextMiddleware
 from app.middleware.security_headers import SecurityHeadersMiddleware
 from app.middleware.slow_body import SlowBodyMiddleware
 from app.middleware.trusted_host import HostMiddleware
+from app.tasks.background import background_jobs
 
 EXPOSED_HEADERS = (
     "Content-Range",
@@ -85,8 +86,10 @@ def seen_by_every_answer(app: ASGIApp) -> ASGIApp:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    _warn_of_separate_limits(get_settings())
-    yield
+    settings = get_settings()
+    _warn_of_separate_limits(settings)
+    with background_jobs() if settings.JOBS_ENABLED else nullcontext():
+        yield
     app.state.limiter.close()
     dispose()
 

@@ -11,7 +11,18 @@ from app.api.deps import (
     whoever_is_signed_in,
 )
 from app.api.limits import RouteLimit
-from app.api.routes import account_pages, accounts, audit, auth, docs, health, items, letters, users
+from app.api.routes import (
+    account_pages,
+    accounts,
+    audit,
+    auth,
+    docs,
+    health,
+    items,
+    jobs,
+    letters,
+    users,
+)
 from app.core.config import get_settings
 
 
@@ -22,7 +33,7 @@ class UndeclaredRouteError(RuntimeError):
 def add_routes(app: FastAPI) -> None:
     settings = get_settings()
     api = APIRouter(prefix=settings.API_V1_STR)
-    for resource in (auth, accounts, users, items, audit, letters):
+    for resource in (auth, accounts, users, items, audit, letters, jobs):
         api.include_router(resource.router)
     app.include_router(api)
     app.include_router(health.router)

@@ -1,6 +1,5 @@
 """The one table from families of refusals to statuses, and the translation of everybody else's."""
 
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -8,7 +7,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
@@ -16,7 +15,7 @@ from starlette.exceptions import HTTPException
 from app.api.media_type import UnsupportedMediaTypeError
 from app.api.wording import text_of
 from app.core import errors
-from app.db.integrity import LockedError, domain_error
+from app.db.integrity import LockedError, cause_of, domain_error, without_values
 from app.middleware.problem import problem_response
 
 STATUSES: Final[Mapping[type[errors.DomainError], int]] = {
@@ -114,29 +113,10 @@ async def _database_fault(request: Request, error: Exception) -> Response:
     error = cast("DBAPIError | PoolTimeoutError", error)
     refusal = domain_error(error)
     if refusal is None:
-        log.error("database error", **_without_values(error))
+        log.error("database error", **without_values(error))
         return problem_response(request.scope, 500)
-    log.warning("database fault", error=refusal.code, cause=_cause(error))
+    log.warning("database fault", error=refusal.code, cause=cause_of(error))
     return await _refusal(request, refusal)
-
-
-def _without_values(error: DBAPIError | PoolTimeoutError) -> dict[str, Any]:
-    """Describe an error for the log. Its own text is left out: PostgreSQL puts rows into it."""
-    original = getattr(error, "orig", None)
-    return {
-        "type": type(original or error).__name__,
-        "cause": _cause(error),
-        "sqlstate": getattr(original, "pgcode", None),
-        "constraint": getattr(getattr(original, "diag", None), "constraint_name", None),
-        "traceback": "".join(traceback.format_tb(error.__traceback__)),
-    }
-
-
-def _cause(error: DBAPIError | PoolTimeoutError) -> str:
-    """Say why the database could not be used; the first line of such an error names no values."""
-    if isinstance(error, OperationalError):
-        return (str(error.orig).splitlines() or [""])[0]
-    return type(error).__name__
 
 
 async def _changed_meanwhile(request: Request, _error: Exception) -> Response:

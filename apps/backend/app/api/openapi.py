@@ -26,6 +26,7 @@ TAGS: Final = [
     {"name": "items", "description": "What users own."},
     {"name": "audit", "description": "Who did what."},
     {"name": "letters", "description": "What was sent by e-mail, waits, or could not be."},
+    {"name": "jobs", "description": "What is done in the background."},
     {"name": "health", "description": "For probes and load balancers."},
 ]
 

@@ -5,13 +5,16 @@ the refusal is raised.
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import event, insert, inspect, true
+from sqlalchemy import event, insert, inspect, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
+from app.core.config import get_settings
 from app.core.origin import Origin
+from app.crud.batch import delete_batch
 from app.crud.listing import Listing, Page, get_page, public_columns
 from app.db.session import UnitOfWork, origin_of
 from app.models.audit_event import AuditEvent
@@ -44,6 +47,13 @@ def record(
 
 def get_events(db: Session, *, query: ListQuery) -> Page:
     return get_page(db, listing=EVENTS, query=query, scope=true())
+
+
+def delete_old_events(db: Session) -> int:
+    """Delete some of the events that need not be kept any longer."""
+    kept_since = utc_now() - timedelta(days=get_settings().AUDIT_RETENTION_DAYS)
+    chosen = select(AuditEvent.id).where(AuditEvent.at < kept_since).order_by(AuditEvent.at)
+    return delete_batch(db, model=AuditEvent, chosen=chosen)
 
 
 @event.listens_for(UnitOfWork, "after_flush")

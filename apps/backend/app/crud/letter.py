@@ -3,7 +3,7 @@ one, and none leaves for a deed that was rolled back.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import select, true, update
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.core.clock import utc_now
 from app.core.errors import ConflictError, NotFoundError
 from app.crud import audit
+from app.crud.batch import delete_batch
 from app.crud.listing import Listing, Page, get_page, public_columns
 from app.crud.one_time_token import is_usable, issue_token
 from app.models.one_time_token import OneTimeToken, TokenPurpose
@@ -33,6 +34,7 @@ LINK_PURPOSES: Final[Mapping[str, TokenPurpose]] = {
     LetterTemplate.INVITATION: TokenPurpose.INVITATION,
 }
 MAX_ERROR_LENGTH: Final = 500
+KEPT_AFTER_SENDING: Final = timedelta(days=30)
 
 
 class LetterNotFoundError(NotFoundError):
@@ -195,3 +197,12 @@ def _mark(db: Session, letter: OutgoingEmail, **values: Any) -> None:
         .values(**values)
         .execution_options(synchronize_session=False)
     )
+
+
+def delete_old_letters(db: Session) -> int:
+    """Delete some of the letters sent long ago; those that wait, or could not be sent, stay."""
+    chosen = select(OutgoingEmail.id).where(
+        OutgoingEmail.status == LetterStatus.SENT,
+        OutgoingEmail.sent_at <= utc_now() - KEPT_AFTER_SENDING,
+    )
+    return delete_batch(db, model=OutgoingEmail, chosen=chosen)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.core.clock import utc_now
 from app.core.errors import SpentTokenError
 from app.core.security import derive_secret, hash_secret, key_ids, new_secret, present_key_id
+from app.crud.batch import delete_batch
 from app.models.one_time_token import OneTimeToken, TokenPurpose
 from app.models.user import User
 
@@ -90,6 +91,11 @@ def _owner(text: str, purposes: Collection[TokenPurpose]) -> Select[User]:
         .join(OneTimeToken, OneTimeToken.user_id == User.id)
         .where(_is_good(text, purposes), OneTimeToken.email == User.email, User.is_active)
     )
+
+
+def delete_expired_tokens(db: Session) -> int:
+    chosen = select(OneTimeToken.id).where(OneTimeToken.expires_at <= utc_now())
+    return delete_batch(db, model=OneTimeToken, chosen=chosen.order_by(OneTimeToken.expires_at))
 
 
 def _is_good(text: str, purposes: Collection[TokenPurpose]) -> ColumnElement[bool]:

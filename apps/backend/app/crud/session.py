@@ -20,6 +20,7 @@ from app.core.security import (
     present_key_id,
 )
 from app.crud import audit
+from app.crud.batch import delete_batch
 from app.db.session import origin_of
 from app.models.session import LoginSession, RefreshToken
 from app.models.user import User
@@ -183,6 +184,21 @@ def end_sessions(db: Session, *, user_id: int, but: int | None = None) -> int:
     """End all of a user's sessions, or all but one, and return how many there were."""
     kept = LoginSession.id != but if but is not None else LoginSession.id.is_not(None)
     return _end(db, LoginSession.user_id == user_id, kept)
+
+
+def delete_expired_refresh_tokens(db: Session) -> int:
+    """Delete some of the tokens of sessions past their end, spent ones too, which until then tell
+    a theft. They go ahead of their sessions: one session may have hundreds.
+    """
+    expired = select(LoginSession.id).where(LoginSession.expires_at <= utc_now())
+    chosen = select(RefreshToken.id).where(RefreshToken.session_id.in_(expired))
+    return delete_batch(db, model=RefreshToken, chosen=chosen)
+
+
+def delete_expired_sessions(db: Session) -> int:
+    """Delete some of the sessions past their absolute end, however they were used."""
+    chosen = select(LoginSession.id).where(LoginSession.expires_at <= utc_now())
+    return delete_batch(db, model=LoginSession, chosen=chosen.order_by(LoginSession.expires_at))
 
 
 def _end(db: Session, *which: ColumnElement[bool]) -> int:

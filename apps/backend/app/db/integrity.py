@@ -1,12 +1,13 @@
 """Database errors, told by name: a constraint to its refusal, a fault to its family."""
 
 import re
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Index, UniqueConstraint
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.core.errors import ConflictError, DomainError, InvalidInputError, UnavailableError
@@ -105,6 +106,25 @@ def _by_words(error: DBAPIError) -> type[DomainError] | None:
     if _is_interrupted(error):
         return StatementTimeoutError
     return DatabaseUnavailableError if _is_lost_connection(error) else None
+
+
+def without_values(error: DBAPIError | PoolTimeoutError) -> dict[str, Any]:
+    """Describe an error for the log. Its own text is left out: PostgreSQL puts rows into it."""
+    original = getattr(error, "orig", None)
+    return {
+        "type": type(original or error).__name__,
+        "cause": cause_of(error),
+        "sqlstate": getattr(original, "pgcode", None),
+        "constraint": getattr(getattr(original, "diag", None), "constraint_name", None),
+        "traceback": "".join(traceback.format_tb(error.__traceback__)),
+    }
+
+
+def cause_of(error: DBAPIError | PoolTimeoutError) -> str:
+    """Say why the database could not be used; the first line of such an error names no values."""
+    if isinstance(error, OperationalError):
+        return (str(error.orig).splitlines() or [""])[0]
+    return type(error).__name__
 
 
 def is_missing_table(error: DBAPIError) -> bool:

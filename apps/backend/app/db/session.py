@@ -27,6 +27,7 @@ from app.db.integrity import READ_ONLY_TRANSACTION
 from app.db.sqlite import SINGLE_STATEMENTS
 
 IDLE_SECONDS_BEFORE_PING: Final = 5.0
+JOB_THREADS: Final = 1
 ORIGIN: Final = "origin"  # The key of a session's `info`: who is at work in it.
 
 _building = threading.Lock()
@@ -73,7 +74,7 @@ def _create_engine(settings: Settings) -> Engine:
     engine = create_engine(
         settings.database_url,
         poolclass=QueuePool,
-        pool_size=settings.DB_POOL_SIZE + HASHES_AT_ONCE,  # A connection for every thread.
+        pool_size=settings.DB_POOL_SIZE + HASHES_AT_ONCE + JOB_THREADS,  # One for every thread.
         max_overflow=0,
         pool_timeout=settings.DB_POOL_TIMEOUT_SECONDS,
         hide_parameters=True,
