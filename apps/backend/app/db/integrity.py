@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from sqlalchemy import Index, UniqueConstraint
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.core.errors import ConflictError, DomainError, InvalidInputError, UnavailableError
@@ -108,8 +108,12 @@ def _by_words(error: DBAPIError) -> type[DomainError] | None:
     return DatabaseUnavailableError if _is_lost_connection(error) else None
 
 
-def without_values(error: DBAPIError | PoolTimeoutError) -> dict[str, Any]:
-    """Describe an error for the log. Its own text is left out: PostgreSQL puts rows into it."""
+def without_values(error: Exception) -> dict[str, Any]:
+    """Describe an error for the log. A database's own text is left out: PostgreSQL puts rows into
+    it.
+    """
+    if not isinstance(error, SQLAlchemyError):
+        return {"exc_info": error}
     original = getattr(error, "orig", None)
     return {
         "type": type(original or error).__name__,
@@ -120,8 +124,10 @@ def without_values(error: DBAPIError | PoolTimeoutError) -> dict[str, Any]:
     }
 
 
-def cause_of(error: DBAPIError | PoolTimeoutError) -> str:
-    """Say why the database could not be used; the first line of such an error names no values."""
+def cause_of(error: Exception) -> str:
+    """Say why the database could not be used, in the one line that names no values; of any other
+    error, only what kind it is.
+    """
     if isinstance(error, OperationalError):
         return (str(error.orig).splitlines() or [""])[0]
     return type(error).__name__

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from app.db.integrity import without_values
+from app.db.integrity import cause_of, domain_error, is_missing_table, without_values
 from app.tasks.schedule import due_jobs, run_if_due
 
 PAUSE_SECONDS: Final = 2.0
@@ -52,12 +52,19 @@ def _run_due_jobs(stopping: Event) -> None:
 
 
 def _tell_once(error: Exception, told: str | None) -> str:
-    """A database that is gone, or not migrated yet, is waited for without a word each time."""
+    """Log what is new; it is not said again at each look."""
     kind = type(error).__name__
     if kind == told:
         return kind
-    if isinstance(error, DBAPIError | PoolTimeoutError):
-        log.warning("jobs wait for the database", **without_values(error))
+    if _is_passing(error):
+        log.warning("jobs wait for the database", cause=cause_of(error))
     else:
-        log.error("jobs wait", exc_info=error)
+        log.error("jobs cannot be run", **without_values(error))
     return kind
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the database is gone, busy, or not migrated yet."""
+    if isinstance(error, DBAPIError) and is_missing_table(error):
+        return True
+    return isinstance(error, DBAPIError | PoolTimeoutError) and domain_error(error) is not None

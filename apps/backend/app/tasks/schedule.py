@@ -6,8 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -15,7 +13,7 @@ from app.core.origin import Origin
 from app.crud import audit
 from app.crud import job as crud_job
 from app.crud.job import JobNotFoundError, JobRunningError, Outcome
-from app.db.integrity import without_values
+from app.db.integrity import cause_of, without_values
 from app.db.session import read_only, unit_of_work
 from app.tasks.clean_up import clean_up
 from app.tasks.deliver_mail import deliver_mail
@@ -112,7 +110,8 @@ def _run(job: ScheduledJob, started_at: datetime) -> Outcome:
     try:
         outcome = job.run()
     except Exception as error:  # noqa: BLE001  Logged and stored: the next run may do better.
-        outcome = Outcome(error=_explain(job, error))
+        log.error("job failed", job=job.name, **without_values(error))
+        outcome = Outcome(error=cause_of(error))
     finally:
         due_at = utc_now() + _pause(job, outcome)
         with unit_of_work() as db:
@@ -126,13 +125,3 @@ def _pause(job: ScheduledJob, outcome: Outcome) -> timedelta:
     if outcome.error is not None:
         return min(job.interval, LONGEST_WAIT_AFTER_FAILURE)
     return job.interval if outcome.is_complete else timedelta()
-
-
-def _explain(job: ScheduledJob, error: Exception) -> str:
-    """Log a failure, and name its kind: an error's own text may hold values of rows."""
-    if isinstance(error, DBAPIError | PoolTimeoutError):
-        description = without_values(error)
-        log.error("job failed", job=job.name, **description)
-        return f"{description['type']}: {description['cause']}"
-    log.error("job failed", job=job.name, exc_info=error)
-    return type(error).__name__

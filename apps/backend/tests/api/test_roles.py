@@ -53,6 +53,9 @@ DELETE  /api/v1/items/{item_id=own}            401         403   204      403   
 GET     /api/v1/letters/                       401         403   403      403      403    200
 POST    /api/v1/letters/{letter_id}/resend     401         403   403      403      403    200
 
+GET     /api/v1/jobs/                          401         403   403      403      403    200
+POST    /api/v1/jobs/{name}/run                401         403   403      403      403    200
+
 GET     /account/password                      200         200   200      200      200    200
 GET     /account/verify                        200         200   200      200      200    200
 GET     /api/v1/openapi.json                   200         200   200      200      200    200
@@ -111,6 +114,7 @@ def test_route_answers_each_role(
         "user_id": owner.id,
         "item_id": make_item(db, owner=owner).id,
         "letter_id": make_letter(db).id,
+        "name": "clean-up",
     }
     url = path.replace("=own", "").format(**ids)
 

@@ -1,6 +1,7 @@
 """Rows for tests, committed at once. What a test does not care about is made up."""
 
 from tests.factories.item import make_item
+from tests.factories.job import make_job
 from tests.factories.letter import make_letter, make_letter_with_link, make_one_time_token
 from tests.factories.session import Login, make_login, make_session, make_token
 from tests.factories.user import make_user
@@ -8,6 +9,7 @@ from tests.factories.user import make_user
 __all__ = [
     "Login",
     "make_item",
+    "make_job",
     "make_letter",
     "make_letter_with_link",
     "make_login",

@@ -1,0 +1,266 @@
+"""Jobs: who runs one, one at a time; what is told of a run, and of one that failed."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from app.core.clock import utc_now
+from app.models import AuditEvent, Job, LoginSession, User
+from tests.assertions import assert_error
+from tests.conftest import POSTGRESQL
+from tests.factories import make_job, make_session
+from tests.racing import at_once, statuses
+
+URL = "/api/v1/jobs/"
+RUN = "/api/v1/jobs/clean-up/run"
+NOTHING = "0 refresh tokens, 0 sessions, 0 one-time tokens, 0 letters deleted"
+PAST = timedelta(days=-1)
+
+
+def make_expired_session(db: Session, *, user: User) -> LoginSession:
+    return make_session(db, user=user, expires_at=utc_now() + PAST, device="Ann's own browser")
+
+
+def count_sessions_of(db: Session, user: User) -> int:
+    statement = select(func.count()).where(LoginSession.user_id == user.id)
+    return db.scalar(statement) or 0
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def test_get_jobs_lists_those_that_never_ran(as_admin: TestClient) -> None:
+    response = as_admin.get(URL)
+
+    jobs = {job["name"]: job for job in response.json()}
+    assert response.status_code == 200
+    assert {name: job["interval_seconds"] for name, job in jobs.items()} == {
+        "deliver-mail": 5,
+        "clean-up": 60 * 60,
+        "retention": 24 * 60 * 60,
+    }
+    for job in jobs.values():
+        assert set(job) == {
+            "name",
+            "description",
+            "interval_seconds",
+            "due_at",
+            "is_running",
+            "started_at",
+            "finished_at",
+            "outcome",
+            "error",
+        }
+        assert job["description"].endswith(".")
+        assert job["is_running"] is False
+        assert {job[name] for name in ("due_at", "started_at", "finished_at", "outcome")} == {None}
+
+
+def test_get_jobs_tells_of_the_last_run(as_admin: TestClient, db: Session) -> None:
+    row = make_job(db, name="clean-up")
+
+    job = next(job for job in as_admin.get(URL).json() if job["name"] == "clean-up")
+
+    assert (job["outcome"], job["error"]) == ("5 sessions deleted", None)
+    assert moment(job["due_at"]) == row.due_at
+    assert moment(job["finished_at"]) == row.finished_at
+
+
+@pytest.mark.parametrize(("seconds", "is_running"), [(60, True), (-1, False)])
+def test_get_jobs_tells_what_runs_now(
+    as_admin: TestClient, db: Session, seconds: int, is_running: bool
+) -> None:
+    make_job(db, name="clean-up", runs_until=utc_now() + timedelta(seconds=seconds))
+
+    job = next(job for job in as_admin.get(URL).json() if job["name"] == "clean-up")
+
+    assert job["is_running"] is is_running
+
+
+def test_get_jobs_leaves_out_those_of_another_release(as_admin: TestClient, db: Session) -> None:
+    make_job(db, name="tea")
+
+    names = {job["name"] for job in as_admin.get(URL).json()}
+
+    assert "tea" not in names
+
+
+def test_run_job_answers_with_how_it_went(as_admin: TestClient, db: Session, user: User) -> None:
+    make_expired_session(db, user=user)
+
+    response = as_admin.post(RUN)
+
+    job = response.json()
+    assert response.status_code == 200
+    assert job["outcome"] == NOTHING.replace("0 sessions", "1 sessions")
+    assert (job["error"], job["is_running"]) == (None, False)
+    assert moment(job["started_at"]) <= moment(job["finished_at"])
+    assert moment(job["due_at"]) - moment(job["finished_at"]) < timedelta(hours=1, seconds=1)
+    assert moment(job["due_at"]) - moment(job["started_at"]) >= timedelta(hours=1)
+    assert next(one for one in as_admin.get(URL).json() if one["name"] == "clean-up") == job
+    assert count_sessions_of(db, user) == 0
+
+
+@pytest.mark.parametrize("name", ["clean-up", "retention", "deliver-mail"])
+def test_run_job_runs_each(as_admin: TestClient, name: str) -> None:
+    response = as_admin.post(f"{URL}{name}/run")
+
+    assert response.status_code == 200
+    assert response.json()["error"] is None
+    assert response.json()["outcome"]
+
+
+def test_run_job_runs_one_that_is_not_due(as_admin: TestClient, db: Session) -> None:
+    make_job(db, name="clean-up", due_at=utc_now() + timedelta(hours=1))
+
+    response = as_admin.post(RUN)
+
+    assert response.json()["outcome"] == NOTHING
+
+
+def test_run_job_forgets_how_the_last_run_failed(as_admin: TestClient, db: Session) -> None:
+    make_job(db, name="clean-up", outcome=None, error="OperationalError: gone")
+
+    response = as_admin.post(RUN)
+
+    assert (response.json()["outcome"], response.json()["error"]) == (NOTHING, None)
+
+
+@pytest.mark.parametrize("name", ["tea", "CLEAN-UP", "clean_up", "%00", "%F0%9F%A6%8A", "x" * 999])
+def test_run_job_refuses_an_unknown_name(as_admin: TestClient, db: Session, name: str) -> None:
+    response = as_admin.post(f"{URL}{name}/run")
+
+    assert_error(response, 404, "JOB_NOT_FOUND")
+    assert db.scalar(select(func.count()).select_from(Job)) == 0
+
+
+def test_run_job_refuses_one_that_runs_elsewhere(
+    as_admin: TestClient, db: Session, user: User
+) -> None:
+    make_expired_session(db, user=user)
+    row = make_job(db, name="clean-up", runs_until=utc_now() + timedelta(seconds=30))
+    before = (row.started_at, row.runs_until, row.outcome)
+
+    response = as_admin.post(RUN)
+
+    assert_error(response, 409, "JOB_RUNNING")
+    db.refresh(row)
+    assert (row.started_at, row.runs_until, row.outcome) == before
+    assert count_sessions_of(db, user) == 1
+    assert recorded_runs(db) == []
+
+
+def test_run_job_goes_on_where_a_runner_has_died(
+    as_admin: TestClient, db: Session, user: User
+) -> None:
+    make_expired_session(db, user=user)
+    make_job(db, name="clean-up", runs_until=utc_now() - timedelta(seconds=1), due_at=utc_now())
+
+    response = as_admin.post(RUN)
+
+    assert response.status_code == 200
+    assert count_sessions_of(db, user) == 0
+
+
+def test_run_job_is_recorded_with_who_asked(as_admin: TestClient, admin: User, db: Session) -> None:
+    response = as_admin.post(RUN)
+
+    (event,) = recorded_runs(db)
+    assert (event.actor_id, event.actor_email) == (admin.id, admin.email)
+    assert event.changes == {"name": [None, "clean-up"]}
+    assert event.request_id == response.headers["x-request-id"]
+
+
+def test_run_job_at_once_runs_one_at_a_time(
+    client_of: Callable[[User], TestClient], admin: User, user: User, db: Session
+) -> None:
+    for _ in range(5):
+        make_expired_session(db, user=user)
+    clients = [client_of(admin) for _ in range(6)]
+
+    responses = at_once([lambda client=client: client.post(RUN) for client in clients])  # type: ignore[misc]  # Binds it.
+
+    counts = statuses(responses)
+    assert set(counts) <= {200, 409}
+    assert counts[200] == len(recorded_runs(db))
+    deleted = [r.json()["outcome"].split(", ")[1] for r in responses if r.status_code == 200]
+    assert sorted(deleted) == ["0 sessions"] * (counts[200] - 1) + ["5 sessions"]
+
+
+# --- A run that fails
+
+
+@contextmanager
+def no_session_deleted(db: Session) -> Iterator[None]:
+    """Have the database refuse, and tell what stands in the row."""
+    if POSTGRESQL is None:
+        db.execute(
+            text(
+                "CREATE TRIGGER refuse BEFORE DELETE ON sessions "
+                "BEGIN SELECT RAISE(ABORT, 'not Ann''s own browser'); END"
+            )
+        )
+    else:
+        db.execute(
+            text(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN RAISE EXCEPTION 'not %', OLD.device; END $$"
+            )
+        )
+        db.execute(
+            text(
+                "CREATE TRIGGER refuse BEFORE DELETE ON sessions "
+                "FOR EACH ROW EXECUTE FUNCTION refuse()"
+            )
+        )
+    try:
+        yield
+    finally:
+        on_table = "" if POSTGRESQL is None else " ON sessions"
+        db.execute(text(f"DROP TRIGGER refuse{on_table}"))
+        if POSTGRESQL is not None:
+            db.execute(text("DROP FUNCTION refuse"))
+
+
+def test_run_job_that_fails_says_so_without_a_value(
+    as_admin: TestClient, user: User, db: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_expired_session(db, user=user)
+    with no_session_deleted(db):
+        response = as_admin.post(RUN)
+
+    job = response.json()
+    assert response.status_code == 200
+    assert (job["outcome"], job["is_running"]) == (None, False)
+    assert "Error" in job["error"]
+    assert "Ann" not in job["error"]
+    assert "Ann" not in caplog.text
+    failures: list[Any] = [r.msg for r in caplog.records if r.levelno >= logging.ERROR]
+    assert [(one["event"], one["job"]) for one in failures] == [("job failed", "clean-up")]
+
+
+def test_run_job_that_fails_is_due_again_soon(
+    as_admin: TestClient, user: User, db: Session
+) -> None:
+    make_expired_session(db, user=user)
+    with no_session_deleted(db):
+        failed = as_admin.post(RUN).json()
+    again = as_admin.post(RUN).json()
+
+    assert moment(failed["due_at"]) <= utc_now() + timedelta(minutes=10)
+    assert "1 sessions" in again["outcome"]
+
+
+def recorded_runs(db: Session) -> list[AuditEvent]:
+    statement = select(AuditEvent).where(
+        AuditEvent.action == "job_run", AuditEvent.resource_type == "job"
+    )
+    return list(db.scalars(statement))
