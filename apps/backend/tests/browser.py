@@ -20,7 +20,7 @@ def sign_in_by_cookies(client: TestClient, login: str) -> str:
 
 
 def cookies_set_by(response: Response) -> dict[str, Morsel[str]]:
-    jar = SimpleCookie[str]()
+    jar = SimpleCookie()
     for header in response.headers.get_list("set-cookie"):
         jar.load(header)
     return dict(jar)

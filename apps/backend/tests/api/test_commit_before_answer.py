@@ -7,7 +7,7 @@ import pytest
 from fastapi import HTTPException
 from fastapi.testclient import TestClient
 from httpx2 import Response
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.api.deps import DbSession
@@ -17,6 +17,7 @@ from app.main import create_app
 from app.models import Item, User
 from tests.assertions import assert_error
 from tests.factories import make_item, make_user
+from tests.rows import every_row
 
 ITEMS = "/api/v1/items/"
 LOGIN = "/api/v1/auth/login"
@@ -95,15 +96,6 @@ def send(client: TestClient, write: str, *, item: Item, user: User) -> Response:
     return client.request(method, f"/api/v1/{path}".format(item=item.id, user=user.id), **options)
 
 
-def snapshot(db: Session) -> list[Any]:
-    """Every row of both tables, deleted ones too."""
-    db.expire_all()
-    return [
-        db.execute(text(f"SELECT * FROM {table} ORDER BY id")).all()  # noqa: S608  Our own names.
-        for table in ("users", "items")
-    ]
-
-
 @pytest.mark.parametrize("write", WRITES)
 def test_write_that_cannot_be_committed_is_never_answered_well(
     as_admin: TestClient,
@@ -114,7 +106,7 @@ def test_write_that_cannot_be_committed_is_never_answered_well(
     write: str,
 ) -> None:
     item = make_item(db, owner=admin, title="Old")
-    before = snapshot(db)
+    before = every_row(db)
     break_commits()
 
     response = send(as_admin, write, item=item, user=user)
@@ -122,7 +114,7 @@ def test_write_that_cannot_be_committed_is_never_answered_well(
     assert_error(response, 500, "INTERNAL_ERROR")
     assert "commit" not in response.text.lower()
     assert "location" not in response.headers
-    assert snapshot(db) == before
+    assert every_row(db) == before
 
 
 @pytest.mark.parametrize("write", WRITES)
@@ -130,12 +122,12 @@ def test_write_that_can_be_committed_is_answered_well(
     as_admin: TestClient, db: Session, admin: User, user: User, write: str
 ) -> None:
     item = make_item(db, owner=admin, title="Old")
-    before = snapshot(db)
+    before = every_row(db)
 
     response = send(as_admin, write, item=item, user=user)
 
     assert response.is_success
-    assert snapshot(db) != before
+    assert every_row(db) != before
 
 
 def test_login_that_cannot_be_committed_gives_no_token(

@@ -1,80 +1,117 @@
-"""Every route, and what it answers to each role.
+"""Every route, and what it answers to each caller.
 
-A colleague is a plain user of the manager's department: `{user_id}` is theirs, `{item_id}` their
-item. `{user_id=own}` and `{item_id=own}` are the caller's. Below an admin the rest is row scope.
+`owing` is a user who has to choose another password first. A colleague is a plain user of the
+manager's department: `{user_id}` is theirs, `{item_id}` their item, `{session_id}` their login.
+With `=own` it is the caller's. Below an admin the rest is row scope.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
+from app.core.clock import utc_now
 from app.core.permissions import Role
+from app.core.security import hash_secret
 from app.main import create_app
-from app.models import User
-from tests.factories import make_item, make_letter, make_user
+from app.models import RefreshToken, User
+from tests.factories import make_item, make_letter, make_session, make_user
 
 TABLE = """
-                                         anonymous  unverified  user  auditor  manager  admin
-POST    /api/v1/auth/login                     200         200   200      200      200    200
+                                               anonymous owing unverified user auditor manager admin
+POST    /api/v1/auth/login                           200   200        200  200     200     200   200
+POST    /api/v1/auth/refresh                         200   200        200  200     200     200   200
+POST    /api/v1/auth/logout                          401   204        204  204     204     204   204
+POST    /api/v1/auth/logout-all                      401   204        204  204     204     204   204
+GET     /api/v1/auth/sessions                        401   200        200  200     200     200   200
+DELETE  /api/v1/auth/sessions/{session_id}           401   404        404  404     404     404   404
+DELETE  /api/v1/auth/sessions/{session_id=own}       401   204        204  204     204     204   204
 
-GET     /api/v1/users/me                       401         200   200      200      200    200
-PATCH   /api/v1/users/me                       401         200   200      200      200    200
-PUT     /api/v1/users/me                       401         200   200      200      200    200
-DELETE  /api/v1/users/me                       401         204   204      204      204    204
-GET     /api/v1/users/me/permissions           401         200   200      200      200    200
+POST    /api/v1/auth/register                        403   403        403  403     403     403   403
+POST    /api/v1/auth/email/verify                    202   202        202  202     202     202   202
+POST    /api/v1/auth/email/verify/confirm            400   400        400  400     400     400   400
+POST    /api/v1/auth/password/forgot                 202   202        202  202     202     202   202
+POST    /api/v1/auth/password/reset                  400   400        400  400     400     400   400
+POST    /api/v1/users/me/password                    401   204        204  204     204     204   204
 
-GET     /api/v1/users/                         401         403   403      200      200    200
-POST    /api/v1/users/                         401         403   403      403      201    201
-GET     /api/v1/users/{user_id}                401         404   404      200      200    200
-PATCH   /api/v1/users/{user_id}                401         404   404      403      200    200
-PUT     /api/v1/users/{user_id}                401         404   404      403      200    200
-DELETE  /api/v1/users/{user_id}                401         403   403      403      204    204
-GET     /api/v1/users/{user_id}/items          401         403   404      200      200    200
-GET     /api/v1/users/{user_id=own}            401         200   200      200      200    200
-PATCH   /api/v1/users/{user_id=own}            401         200   200      200      200    200
-PUT     /api/v1/users/{user_id=own}            401         200   200      200      200    200
-DELETE  /api/v1/users/{user_id=own}            401         403   403      403      204    204
-GET     /api/v1/users/{user_id=own}/items      401         403   200      200      200    200
+GET     /api/v1/users/me                             401   200        200  200     200     200   200
+PATCH   /api/v1/users/me                             401   403        200  200     200     200   200
+PUT     /api/v1/users/me                             401   403        200  200     200     200   200
+DELETE  /api/v1/users/me                             401   403        204  204     204     204   204
+GET     /api/v1/users/me/permissions                 401   200        200  200     200     200   200
 
-GET     /api/v1/items/                         401         403   200      200      200    200
-POST    /api/v1/items/                         401         403   201      403      201    201
-GET     /api/v1/items/{item_id}                401         403   404      200      200    200
-PATCH   /api/v1/items/{item_id}                401         403   404      403      200    200
-PUT     /api/v1/items/{item_id}                401         403   404      403      200    200
-DELETE  /api/v1/items/{item_id}                401         403   404      403      204    204
-GET     /api/v1/items/{item_id=own}            401         403   200      200      200    200
-PATCH   /api/v1/items/{item_id=own}            401         403   200      403      200    200
-PUT     /api/v1/items/{item_id=own}            401         403   200      403      200    200
-DELETE  /api/v1/items/{item_id=own}            401         403   204      403      204    204
+GET     /api/v1/users/                               401   403        403  403     200     200   200
+POST    /api/v1/users/                               401   403        403  403     403     201   201
+GET     /api/v1/users/{user_id}                      401   403        404  404     200     200   200
+PATCH   /api/v1/users/{user_id}                      401   403        404  404     403     200   200
+PUT     /api/v1/users/{user_id}                      401   403        404  404     403     200   200
+DELETE  /api/v1/users/{user_id}                      401   403        403  403     403     204   204
+GET     /api/v1/users/{user_id}/items                401   403        403  404     200     200   200
+GET     /api/v1/users/{user_id}/sessions             401   403        403  403     403     403   200
+DELETE  /api/v1/users/{user_id}/sessions             401   403        403  403     403     403   204
+GET     /api/v1/users/{user_id=own}                  401   403        200  200     200     200   200
+PATCH   /api/v1/users/{user_id=own}                  401   403        200  200     200     200   200
+PUT     /api/v1/users/{user_id=own}                  401   403        200  200     200     200   200
+DELETE  /api/v1/users/{user_id=own}                  401   403        403  403     403     204   204
+GET     /api/v1/users/{user_id=own}/items            401   403        403  200     200     200   200
+GET     /api/v1/users/{user_id=own}/sessions         401   403        403  403     403     403   200
+DELETE  /api/v1/users/{user_id=own}/sessions         401   403        403  403     403     403   204
 
-GET     /api/v1/letters/                       401         403   403      403      403    200
-POST    /api/v1/letters/{letter_id}/resend     401         403   403      403      403    200
+GET     /api/v1/items/                               401   403        403  200     200     200   200
+POST    /api/v1/items/                               401   403        403  201     403     201   201
+GET     /api/v1/items/{item_id}                      401   403        403  404     200     200   200
+PATCH   /api/v1/items/{item_id}                      401   403        403  404     403     200   200
+PUT     /api/v1/items/{item_id}                      401   403        403  404     403     200   200
+DELETE  /api/v1/items/{item_id}                      401   403        403  404     403     204   204
+GET     /api/v1/items/{item_id=own}                  401   403        403  200     200     200   200
+PATCH   /api/v1/items/{item_id=own}                  401   403        403  200     403     200   200
+PUT     /api/v1/items/{item_id=own}                  401   403        403  200     403     200   200
+DELETE  /api/v1/items/{item_id=own}                  401   403        403  204     403     204   204
 
-GET     /api/v1/jobs/                          401         403   403      403      403    200
-POST    /api/v1/jobs/{name}/run                401         403   403      403      403    200
+GET     /api/v1/audit/                               401   403        403  403     200     403   200
+GET     /api/v1/letters/                             401   403        403  403     403     403   200
+POST    /api/v1/letters/{letter_id}/resend           401   403        403  403     403     403   200
+GET     /api/v1/jobs/                                401   403        403  403     403     403   200
+POST    /api/v1/jobs/{name}/run                      401   403        403  403     403     403   200
 
-GET     /account/password                      200         200   200      200      200    200
-GET     /account/verify                        200         200   200      200      200    200
-GET     /api/v1/openapi.json                   200         200   200      200      200    200
-GET     /docs                                  200         200   200      200      200    200
-GET     /health                                200         200   200      200      200    200
-GET     /health/ready                          200         200   200      200      200    200
+GET     /account/password                            200   200        200  200     200     200   200
+GET     /account/verify                              200   200        200  200     200     200   200
+GET     /api/v1/openapi.json                         200   200        200  200     200     200   200
+GET     /docs                                        200   200        200  200     200     200   200
+GET     /health                                      200   200        200  200     200     200   200
+GET     /health/ready                                200   200        200  200     200     200   200
 """
-BODIES = {
-    ("POST", "/api/v1/users/"): {"email": "new@example.com"},
-    ("POST", "/api/v1/items/"): {"title": "Shelf"},
-    ("POST", "/api/v1/letters/{letter_id}/resend"): None,
-}
 PASSWORD = "wallpaper-on-tuesday"
+REFRESH_TOKEN = "what-this-login-was-given"
+FIELDS = {"items": {"title": "Shelf"}, "users": {"full_name": "Ann Lee"}}
+CHANGED = {"current_password": PASSWORD, "new_password": "curtains-on-friday"}
+# What a request sends, where it is not a field of the resource.
+BODIES: dict[str, dict[str, Any]] = {
+    "POST /api/v1/auth/login": {"data": {"username": "caller@example.com", "password": PASSWORD}},
+    "POST /api/v1/auth/refresh": {"json": {"refresh_token": REFRESH_TOKEN}},
+    "POST /api/v1/auth/register": {"json": {"email": "new@example.com", "password": PASSWORD}},
+    "POST /api/v1/auth/email/verify": {"json": {"email": "caller@example.com"}},
+    "POST /api/v1/auth/email/verify/confirm": {"json": {"token": "x"}},
+    "POST /api/v1/auth/password/forgot": {"json": {"email": "caller@example.com"}},
+    "POST /api/v1/auth/password/reset": {"json": {"token": "x", "password": PASSWORD}},
+    "POST /api/v1/users/me/password": {"json": CHANGED},
+    "POST /api/v1/users/": {"json": {"email": "new@example.com"}},
+}
+CALLERS: dict[str, dict[str, Any]] = {
+    "anonymous": {},
+    "owing": {"must_change_password": True},
+    "unverified": {"is_verified": False},
+    **{str(role): {"role": role} for role in Role},
+}
 
 HEADING, *LINES = (line.split() for line in TABLE.splitlines() if line)
 CELLS = [
-    (role, method, path, int(status))
+    (caller, method, path, int(status))
     for method, path, *statuses in LINES
-    for role, status in zip(HEADING, statuses, strict=True)
+    for caller, status in zip(HEADING, statuses, strict=True)
 ]
 
 
@@ -84,51 +121,56 @@ def colleague(db: Session) -> User:
     return make_user(db, department="Sales")
 
 
-def make_caller(db: Session, role: str, method: str, path: str) -> User:
-    password = PASSWORD if (method, path) == ("POST", "/api/v1/auth/login") else None
-    return make_user(
-        db,
-        email="caller@example.com",
-        role=Role.USER if role in {"anonymous", "unverified"} else Role(role),
-        is_verified=role != "unverified",
-        department="Sales",
-        password=password,
-    )
-
-
-@pytest.mark.parametrize(("role", "method", "path", "status"), CELLS)
-def test_route_answers_each_role(
+@pytest.mark.parametrize(("caller", "method", "path", "status"), CELLS)
+def test_route_answers_each_caller(
     anonymous: TestClient,
     client_of: Callable[[User], TestClient],
     db: Session,
     colleague: User,
-    role: str,
+    caller: str,
     method: str,
     path: str,
     status: int,
 ) -> None:
-    caller = make_caller(db, role, method, path)
-    client = anonymous if role == "anonymous" else client_of(caller)
-    owner = caller if "=own" in path else colleague
-    ids = {
-        "user_id": owner.id,
-        "item_id": make_item(db, owner=owner).id,
-        "letter_id": make_letter(db).id,
-        "name": "clean-up",
-    }
-    url = path.replace("=own", "").format(**ids)
+    needs_password = path.endswith(("/login", "/password"))
+    user = make_user(
+        db,
+        email="caller@example.com",
+        department="Sales",
+        password=PASSWORD if needs_password else None,
+        **CALLERS[caller],
+    )
+    client = anonymous if caller == "anonymous" else client_of(user)
 
-    if method == "GET":
-        response = client.get(url)
-    elif path.endswith("/login"):
-        response = client.post(url, data={"username": caller.email, "password": PASSWORD})
-    elif method == "DELETE":
-        response = client.delete(url)
-    else:
-        field = "title" if "/items" in path else "full_name"
-        response = client.request(method, url, json=BODIES.get((method, path), {field: "Shelf"}))
+    response = client.request(
+        method, fill_in(path, db, user if "=own" in path else colleague), **body_of(method, path)
+    )
 
     assert response.status_code == status, response.text
+
+
+def fill_in(path: str, db: Session, owner: User) -> str:
+    session = make_session(db, user=owner)
+    token_hash = hash_secret(REFRESH_TOKEN)
+    db.add(RefreshToken(session_id=session.id, token_hash=token_hash, created_at=utc_now()))
+    db.commit()
+    return path.replace("=own", "").format(
+        user_id=owner.id,
+        session_id=session.id,
+        item_id=make_item(db, owner=owner).id,
+        letter_id=make_letter(db).id,
+        name="clean-up",
+    )
+
+
+def body_of(method: str, path: str) -> dict[str, Any]:
+    if method in {"GET", "DELETE"}:
+        return {}
+    return BODIES.get(f"{method} {path}") or {"json": FIELDS.get(path.split("/")[3])}
+
+
+def test_table_names_every_caller() -> None:
+    assert set(HEADING) == set(CALLERS)
 
 
 def test_table_names_every_route() -> None:

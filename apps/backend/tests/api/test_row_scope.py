@@ -192,6 +192,18 @@ def test_get_items_counts_whose_the_role_sees(
 
 
 @VIEWERS
+@pytest.mark.parametrize("query", ["q=o", "title_like=o", "status=draft", "version=1", "id_gt=0"])
+def test_get_items_finds_whose_the_role_sees(
+    client_of: Callable[[User], TestClient], world: World, viewer: str, query: str
+) -> None:
+    holds_o = {name for name in PEOPLE if "o" in name} if "=o" in query else EVERYBODY
+
+    response = client_of(world.users[viewer]).get(f"{ITEMS}?{query}")
+
+    assert ids(response) == world.item_ids(SEEN[viewer] & holds_o)
+
+
+@VIEWERS
 def test_get_items_picks_whose_the_role_sees(
     client_of: Callable[[User], TestClient], world: World, viewer: str
 ) -> None:

@@ -1,0 +1,203 @@
+"""No answer gives away what the database keeps secret; only the token endpoints give tokens."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from httpx2 import Response
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core.clock import utc_now
+from app.core.permissions import Role
+from app.core.security import hash_secret, new_secret, present_key_id
+from app.crud.one_time_token import token_text
+from app.models import AuditEvent, Item, Job, OneTimeToken, OutgoingEmail, RefreshToken, User
+from app.models.one_time_token import TokenPurpose
+from app.schemas.letter import LetterStatus, LetterTemplate
+from tests.factories import make_item, make_session, make_user
+from tests.rows import every_row
+
+PASSWORD = "wallpaper-on-tuesday"
+CALLERS = ["anonymous", *Role]
+# Keys that sound like a secret, and those that only sound so.
+SECRET_KEY_NAME = re.compile("password|passwd|secret|hash|nonce|token|cookie|key_id", re.IGNORECASE)
+HARMLESS = {"must_change_password", "token_quota"}
+
+
+def make_rows(db: Session, *, user: User) -> set[str]:
+    """Fill every table with rows about the user, and return what nobody may be told."""
+    now = utc_now()
+    make_item(db, owner=user, description="Brass")
+    refresh_tokens = [new_secret(), new_secret()]
+    session = make_session(db, user=user)
+    for text in refresh_tokens:
+        values = {"token_hash": hash_secret(text), "created_at": now, "key_id": present_key_id()}
+        db.add(RefreshToken(session_id=session.id, **values))
+    letters = [make_letter(db, user=user, purpose=purpose) for purpose in TokenPurpose]
+    db.add(Job(name=f"delivery {user.id}", due_at=now, started_at=now, outcome="3 letters"))
+    db.add(
+        AuditEvent(
+            at=now,
+            actor_id=user.id,
+            actor_email=user.email,
+            action="login",
+            resource_type="user",
+            resource_id=user.id,
+            changes={},
+            request_id="0" * 24,
+            session_id=session.id,
+            ip="192.0.2.7",
+        )
+    )
+    db.commit()
+    stored = {user.hashed_password or "", *map(hash_secret, refresh_tokens)}
+    one_time = {text for token in letters for text in (token.nonce, token.token_hash)}
+    return {PASSWORD, *refresh_tokens, *stored, *one_time, *map(token_text, letters)}
+
+
+def make_letter(db: Session, *, user: User, purpose: TokenPurpose) -> OneTimeToken:
+    now = utc_now()
+    token = OneTimeToken(
+        user_id=user.id,
+        purpose=purpose,
+        email=user.email,
+        nonce=new_secret(),
+        key_id=present_key_id(),
+        created_at=now,
+        expires_at=now + timedelta(hours=1),
+    )
+    token.token_hash = hash_secret(token_text(token))
+    db.add(token)
+    db.flush()
+    db.add(
+        OutgoingEmail(
+            recipient=user.email,
+            template=LetterTemplate.RESET_PASSWORD,
+            parameters={"name": user.username},
+            token_id=token.id,
+            status=LetterStatus.DEAD,
+            created_at=now,
+            due_at=now,
+            last_error="refused",
+        )
+    )
+    db.flush()
+    return token
+
+
+def told_secrets(response: Response, secrets: set[str]) -> set[str]:
+    told = str(response.headers) + response.text
+    return {secret for secret in secrets if secret in told}
+
+
+def suspicious_keys(response: Response) -> set[str]:
+    return {key for key in keys_in(response.json()) if SECRET_KEY_NAME.search(key)}
+
+
+def keys_in(body: Any) -> Iterator[str]:
+    if isinstance(body, dict):
+        yield from body
+        body = list(body.values())
+    for part in body if isinstance(body, list) else []:
+        yield from keys_in(part)
+
+
+@pytest.fixture
+def secrets(db: Session) -> set[str]:
+    """The secrets of one user of each role."""
+    found = {os.environ["SECRET_KEY"]}
+    for role in Role:
+        user = make_user(
+            db, email=f"{role}@example.com", role=role, department="Sales", password=PASSWORD
+        )
+        found |= make_rows(db, user=user)
+    assert [name for name, rows in every_row(db).items() if not rows] == []
+    return found
+
+
+@pytest.fixture
+def users(db: Session, secrets: set[str]) -> dict[str, User]:
+    return {user.role: user for user in db.scalars(select(User))}
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_no_reading_answer_holds_a_secret(
+    anonymous: TestClient,
+    client_of: Callable[[User], TestClient],
+    db: Session,
+    secrets: set[str],
+    users: dict[str, User],
+    caller: str,
+) -> None:
+    client = anonymous if caller == "anonymous" else client_of(users[caller])
+    app = client.app
+    assert isinstance(app, FastAPI)
+    paths = [path for path, operations in app.openapi()["paths"].items() if "get" in operations]
+    records = [{"user_id": item.owner_id, "item_id": item.id} for item in db.scalars(select(Item))]
+
+    answers = [client.get(path.format(**numbers)) for path in paths for numbers in records]
+
+    assert sum(answer.is_success for answer in answers) >= (8 if caller == "anonymous" else 20)
+    for answer in answers:
+        assert told_secrets(answer, secrets) == set(), answer.url
+        assert suspicious_keys(answer) <= HARMLESS, answer.url
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "users/", {"email": "new@example.com", "password": PASSWORD}),
+        ("PATCH", "users/{id}", {"password": PASSWORD}),
+        ("PUT", "users/{id}", {"full_name": "Ann"}),
+        ("PATCH", "users/me", {"full_name": "Ann"}),
+        ("DELETE", "users/{id}", None),
+        ("POST", "auth/password/forgot", {"email": "user@example.com"}),
+        ("POST", "auth/email/verify", {"email": "user@example.com"}),
+        ("POST", "auth/password/reset", {"token": "x", "password": PASSWORD}),
+        ("POST", "users/me/password", {"current_password": "x", "new_password": PASSWORD}),
+    ],
+)
+def test_no_writing_answer_holds_a_secret(
+    client_of: Callable[[User], TestClient],
+    secrets: set[str],
+    users: dict[str, User],
+    method: str,
+    path: str,
+    body: Any,
+) -> None:
+    url = f"/api/v1/{path}".format(id=users["user"].id)
+
+    response = client_of(users["admin"]).request(
+        method, url, json=body, headers={"Prefer": "return=representation"}
+    )
+
+    refused_fields = set(response.json().get("errors", {}))
+    assert told_secrets(response, secrets) == set()
+    assert suspicious_keys(response) <= HARMLESS | refused_fields
+
+
+def test_documented_answers_hold_no_secret(anonymous: TestClient) -> None:
+    """What no row of these tests has shown is seen in the schemas, token endpoints aside."""
+    app = anonymous.app
+    assert isinstance(app, FastAPI)
+    schemas = app.openapi()["components"]["schemas"]
+    named = {
+        (name, field)
+        for name in schemas
+        if name.endswith("Public")
+        for field in schemas[name].get("properties", {})
+        if SECRET_KEY_NAME.search(field) and field not in HARMLESS
+    }
+
+    assert named == {
+        ("TokenPublic", "access_token"),
+        ("TokenPublic", "refresh_token"),
+        ("TokenPublic", "token_type"),
+        ("CookiesPublic", "csrf_token"),
+    }
