@@ -27,6 +27,8 @@ PUBLIC = {
 }
 # It answers alike whether or not it created anything.
 CREATES_NOTHING_TO_SHOW = {"/api/v1/auth/register"}
+# As many as the product has, on one page.
+OF_A_FEW = {"/api/v1/jobs/"}
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +202,7 @@ def test_creations_name_their_place_and_lists_their_pages(document: dict[str, An
     listed = {
         path: set(operation["responses"]["200"].get("headers", {}))
         for method, path, operation in operations(document)
-        if method == "get" and path.endswith(("s/", "/items"))
+        if method == "get" and path.endswith(("s/", "/items")) and path not in OF_A_FEW
     }
 
     assert len(created) >= 2
