@@ -41,6 +41,7 @@ def running_server(
         "SECRET_KEY": SIGNED_WITH,
         "FIRST_ADMIN_EMAIL": email,
         "FIRST_ADMIN_PASSWORD": password,
+        "RATE_LIMIT_ENABLED": "false",
         **(settings or {}),
     }
     port = free_port()

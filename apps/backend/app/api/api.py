@@ -61,14 +61,15 @@ def access_of(context: RouteContext) -> str | None:
     return "public" if declared & {anyone, anyone_uncounted} else None
 
 
-def limits_of(context: RouteContext) -> str:
-    """Return what the route declares; whoever is signed in has the general limit beside it."""
+def limits_of(context: RouteContext) -> list[str]:
+    """Return what the route declares beside the general limits."""
     settings = get_settings()
-    declared = [c.call for c in context.dependant.dependencies if isinstance(c.call, RouteLimit)]
-    limits = [f"{getattr(settings, one.limit.setting)} per {one.per}" for one in declared]
-    if access_of(context) != "public":
-        limits.insert(0, f"{settings.RATE_LIMIT_USER} per user")
-    return ", ".join(limits)
+    declared = (child.call for child in context.dependant.dependencies)
+    return [
+        f"{getattr(settings, one.limit.setting)} per {one.per}"
+        for one in declared
+        if isinstance(one, RouteLimit) and one != anyone
+    ]
 
 
 def route_contexts(app: FastAPI) -> list[RouteContext]:

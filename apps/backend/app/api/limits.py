@@ -106,5 +106,5 @@ def limited_by_address(limit: Limit) -> Any:
 
 
 limited_by_name: Final = Depends(LoginLimit(LOGIN, per="account"))
-limited_by_recipient: Final = Depends(LetterLimit(LETTERS, per="e-mail address"))
-limited_by_registered: Final = Depends(RegistrationLimit(LETTERS, per="e-mail address"))
+limited_by_recipient: Final = Depends(LetterLimit(LETTERS, per="recipient"))
+limited_by_registered: Final = Depends(RegistrationLimit(LETTERS, per="recipient"))

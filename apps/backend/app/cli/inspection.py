@@ -4,7 +4,7 @@ import json
 import typer
 from fastapi.routing import RouteContext
 from pydantic import ValidationError
-from rich.table import Table
+from rich.table import Column, Table
 
 from app import models
 from app.api.api import access_of, limits_of, route_contexts
@@ -89,11 +89,21 @@ def _check_redis() -> str | None:
 
 def routes() -> None:
     """List every route: method, path, who may call it, and how often."""
-    table = Table("Method", "Path", "Who", "How often", box=None)
+    path = Column("Path", no_wrap=True)
+    table = Table("Method", path, "Who", "Limit", box=None, pad_edge=False, collapse_padding=True)
     for context in sorted(route_contexts(create_app()), key=_order):
         for method in sorted(context.methods or ()):
-            table.add_row(method, context.path, access_of(context), limits_of(context))
+            table.add_row(method, context.path, access_of(context), "\n".join(limits_of(context)))
     console.print(table)
+    settings = get_settings()
+    if not settings.RATE_LIMIT_ENABLED:
+        console.print("\nLimits are off (RATE_LIMIT_ENABLED).")
+        return
+    console.print(
+        f"\nBeside these limits, below {settings.API_V1_STR}: {settings.RATE_LIMIT_USER} per user; "
+        f"without a login {settings.RATE_LIMIT_ANONYMOUS} per address.",
+        soft_wrap=True,
+    )
 
 
 def _order(context: RouteContext) -> str:

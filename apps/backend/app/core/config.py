@@ -135,13 +135,14 @@ class Settings(BaseSettings):
         "5/minute", description="Password attempts on one account."
     )
     RATE_LIMIT_LOGIN_ADDRESS: RateLimits = Field(
-        "30/minute", description="Password attempts of one address: an office shares one."
+        "30/minute",
+        description="Logins of one address, which an office shares; and account letters and links.",
     )
     RATE_LIMIT_REFRESH: RateLimits = Field(
-        "10/minute", description="Refreshes of one session; log-outs of one address."
+        "10/minute", description="Refreshes of one session, and as many log-outs."
     )
     RATE_LIMIT_LETTERS: RateLimits = Field(
-        "5/hour", description="Letters that anyone may ask for, to one e-mail address."
+        "5/hour", description="Letters to one e-mail address that anyone may ask for."
     )
     TRUSTED_PROXIES: TextList = Field(
         [],
@@ -287,7 +288,12 @@ class Settings(BaseSettings):
     @field_validator("REDIS_URL")
     @classmethod
     def refuse_no_redis(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not re.match(r"(rediss?|unix)://", value.get_secret_value()):
+        try:
+            url = urlsplit(value.get_secret_value() if value is not None else "redis://")
+            is_redis = url.scheme in {"redis", "rediss", "unix"} and url.port != 0
+        except ValueError:  # The port.
+            is_redis = False
+        if not is_redis:
             raise ValueError("must be a URL such as redis://host:6379/0")
         return value
 

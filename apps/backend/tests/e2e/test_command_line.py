@@ -1,5 +1,6 @@
 """The command line, as an operator types it, on a database of its own."""
 
+import re
 import socket
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from app.cli.__main__ import main
 from tests.project.tools import require_ruff
 from tests.server import BACKEND, free_port
+from tests.services.redis import RedisServer
 from tests.services.smtp import running_catcher
 from tests.settings import changed_settings
 
@@ -221,6 +223,30 @@ def test_deliver_mail_tells_how_it_went(run: Run) -> None:
     assert (delivered.returncode, delivered.stdout) == (0, "nothing was due\n")
 
 
+def test_check_asks_redis_where_it_is_set(run: Run, redis: RedisServer) -> None:
+    run("migrate")
+
+    unset = run("check")
+    answering = run("check", REDIS_URL=redis.url)
+    redis.freeze()
+    frozen = run("check", REDIS_URL=redis.url.replace("://", "://:hunter2@"))
+
+    assert (unset.returncode, answering.returncode, frozen.returncode) == (0, 0, 1)
+    assert "- Redis" in unset.stdout
+    assert "✓ Redis" in answering.stdout
+    assert "REDIS_URL" in frozen.stdout
+    assert "hunter2" not in frozen.stdout + frozen.stderr
+
+
+@pytest.mark.parametrize("url", ["http://localhost", "redis://host:port/0", "localhost:6379"])
+def test_check_refuses_what_is_no_redis_url(run: Run, url: str) -> None:
+    refused = run("check", REDIS_URL=url)
+
+    assert refused.returncode in {1, 2}
+    assert "REDIS_URL" in refused.stdout + refused.stderr
+    assert url not in refused.stdout + refused.stderr
+
+
 def test_start_names_every_refused_setting_at_once_without_its_value(run: Run) -> None:
     refused = run(
         "serve",
@@ -245,6 +271,19 @@ def test_routes_and_openapi_are_printed(run: Run) -> None:
 
     assert "items:write" in routes.stdout
     assert document.stdout.startswith("{")
+
+
+def test_routes_tell_every_limit(run: Run) -> None:
+    listed = run("routes", RATE_LIMIT_ENABLED="true").stdout
+    off = run("routes").stdout
+
+    assert re.search(
+        r"POST +/api/v1/auth/login +public +30/minute per address *\n +5/minute per account *\n",
+        listed,
+    )
+    assert "/api/v1/auth/email/verify/confirm " in listed
+    assert "1200/minute per user; without a login 60/minute;1000/hour per address" in listed
+    assert "Limits are off" in off
 
 
 def test_commands_name_a_database_that_is_gone_in_one_line(run: Run) -> None:

@@ -133,6 +133,8 @@ def statuses_of(method: str, path: str, operation: dict[str, Any]) -> set[str]:
         expected |= {"400", "413", "415", "422"}
     if operation.get("parameters"):
         expected |= {"422"}
+    if path.startswith("/api/v1/"):
+        expected |= {"429"}
     if path.endswith("_id}") or "{" in path:
         expected |= {"404"}
     if operation["operationId"] == "login":

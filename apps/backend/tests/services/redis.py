@@ -1,37 +1,32 @@
-"""A Redis of the test's own, to be stopped, killed and frozen."""
-
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from pathlib import Path
+
+import pytest
 
 from tests.server import free_port
-from tests.services.absent import absent
+from tests.services import program
 
-START_SECONDS: Final = 10
+START_SECONDS = 10
 
 
-class Redis:
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-        self.port = free_port()
+class RedisServer:
+    """It forgets everything when it stops, and comes back at the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        self.url = f"redis://127.0.0.1:{self._port}/0"
 
     def start(self) -> None:
-        program = shutil.which("redis-server") or absent("redis-server is not installed")
+        port = str(self._port)
+        options = ["--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
         self._process = subprocess.Popen(
-            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""],
-            cwd=self.folder,
-            stdout=subprocess.DEVNULL,
+            [program("redis-server"), *options], stdout=subprocess.DEVNULL
         )
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
@@ -39,43 +34,38 @@ class Redis:
                 raise RuntimeError("Redis did not start.")
             time.sleep(0.02)
 
-    def stop(self) -> None:
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self._end(signal.SIGKILL)
-
-    def freeze(self) -> None:
-        self._send(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self._send(signal.SIGCONT)
-
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            with socket.create_connection(("127.0.0.1", self._port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
                 return connection.recv(16).startswith(b"+PONG")
         except OSError:
             return False
 
-    def _send(self, number: int) -> None:
-        if self._process is not None and self._process.poll() is None:
+    def stop(self) -> None:
+        if self._process is not None:
+            self.thaw()
+            self._process.terminate()
+            self._process.wait(START_SECONDS)
+            self._process = None
+
+    def freeze(self) -> None:
+        """Hold it: connections are still accepted, and nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
             self._process.send_signal(number)
 
-    def _end(self, number: int) -> None:
-        self._send(number)
-        if self._process is not None:
-            self._process.wait(timeout=START_SECONDS)
 
-
-@contextmanager
-def running_redis() -> Iterator[Redis]:
-    """Skip, or fail in CI, where Redis is not installed."""
-    with tempfile.TemporaryDirectory(prefix="backdesk-redis-") as folder:
-        server = Redis(folder)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.kill()
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
