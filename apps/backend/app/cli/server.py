@@ -10,7 +10,6 @@ import uvicorn
 from app.cli.accounts import ensure_admin
 from app.cli.console import console, fail
 from app.cli.database import seed_once
-from app.cli.protocol import GuardedProtocol
 from app.core.config import get_settings
 from app.core.logging import configure_logging
 from app.db.integrity import DatabaseUnavailableError
@@ -18,6 +17,9 @@ from app.db.migrations import is_usable, migrate
 
 # On top of what a request may take, so that every accepted one is answered before the end.
 GRACE_SECONDS = 10
+
+# A worker that does not answer its parent for so long is replaced; a busy machine is slow to start.
+WORKER_START_SECONDS = 20
 
 log = structlog.get_logger("backdesk.server")
 
@@ -51,13 +53,14 @@ def serve(
         port=port,
         workers=settings.WEB_CONCURRENCY,
         reload=reload,
-        http=GuardedProtocol,
+        http="app.cli.protocol:GuardedProtocol",
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=math.ceil(settings.REQUEST_TIMEOUT_SECONDS) + GRACE_SECONDS,
+        timeout_worker_healthcheck=WORKER_START_SECONDS,
     )
 
 

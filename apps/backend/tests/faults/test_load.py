@@ -17,7 +17,7 @@ import pytest
 from tests.faults.processes import ServerProcess, running
 from tests.faults.product import TIMES
 from tests.services.postgresql import PostgreSQL, run
-from tests.services.redis import Redis, running_redis
+from tests.services.redis import RedisServer
 
 WRITERS: Final = 4
 BACK_SECONDS: Final = 5  # After a restart.
@@ -66,13 +66,15 @@ class Run:
 
 
 @pytest.fixture
-def redis() -> Iterator[Redis]:
-    with running_redis() as server:
-        yield server
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
 
 
 def test_what_was_answered_is_written_whatever_was_killed_meanwhile(
-    postgresql: PostgreSQL, redis: Redis, tmp_path: Path
+    postgresql: PostgreSQL, redis: RedisServer, tmp_path: Path
 ) -> None:
     url = postgresql.new_database()
     settings = {
@@ -85,7 +87,7 @@ def test_what_was_answered_is_written_whatever_was_killed_meanwhile(
     faults: list[tuple[Callable[[], object], Callable[[], None]]] = [
         *((kill(server), server.start) for server in servers),
         (postgresql.kill, postgresql.start),
-        (redis.kill, redis.start),
+        (redis.stop, redis.start),
     ]
 
     with ExitStack() as stack:
