@@ -223,6 +223,23 @@ def test_request_given_up_in_mid_transaction_writes_nothing(product: Product) ->
     assert [product.create("Lamp").status_code for _ in range(5)] == [201] * 5
 
 
+def test_read_given_up_leaves_no_broken_connection_behind(product: Product) -> None:
+    router = Router(prefix="/slow")
+
+    @router.get("", dependencies=[public])
+    def be_slow(db: DbSession) -> None:
+        db.execute(text("SELECT 1"))
+        time.sleep(3.5)
+
+    product.app.include_router(router)
+
+    refused = product.client.get("/slow")
+    time.sleep(1)
+
+    assert_unavailable(refused, "REQUEST_TIMEOUT")
+    assert [product.create(f"Lamp {n}").status_code for n in range(10)] == [201] * 10
+
+
 def test_fail_over_is_unavailable_and_leaves_the_stand_by(
     postgresql: PostgreSQL, product: Product
 ) -> None:
