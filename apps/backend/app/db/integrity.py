@@ -128,7 +128,9 @@ def cause_of(error: Exception) -> str:
     """Say why the database could not be used, in the one line that names no values; of any other
     error, only what kind it is.
     """
-    if isinstance(error, OperationalError):
+    if isinstance(error, DBAPIError) and (
+        isinstance(error, OperationalError) or is_missing_table(error)
+    ):
         return (str(error.orig).splitlines() or [""])[0]
     return type(error).__name__
 

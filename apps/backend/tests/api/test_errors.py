@@ -445,7 +445,7 @@ def add_crashes(router: Router) -> None:
 
     @router.get("/database")
     def crash_database(db: DbSession) -> None:
-        db.execute(text("SELECT nothing FROM nowhere WHERE x = :x"), {"x": SECRET})
+        db.execute(text("SELECT nothing FROM users WHERE email = :x"), {"x": SECRET})
 
     @router.get("/response", response_model=list[int])
     def crash_response() -> Any:

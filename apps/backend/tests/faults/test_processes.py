@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from app.cli.server import GRACE_SECONDS
+from tests.assertions import assert_error
 from tests.faults.processes import ServerProcess, running
 from tests.faults.product import ITEMS, TIMES
 from tests.services.postgresql import PostgreSQL, run
@@ -113,6 +114,43 @@ def test_process_that_is_killed_leaves_nothing_half(url: str, served: ServerProc
 
     assert titles(url) == []
     assert run(url, "SELECT count(*) FROM audit_events WHERE resource_type = 'item'") == [(0,)]
+
+
+def test_start_without_tables_says_so_and_serves_as_soon_as_they_are_there(
+    url: str, tmp_path: Path
+) -> None:
+    server = ServerProcess(url, tmp_path / "log", TIMES)
+    run(url, "ALTER SCHEMA public RENAME TO hidden")
+    run(url, "CREATE SCHEMA public")
+
+    with running(server):
+        refused = server.create("Lamp")
+        said = server.log.read_text()
+        run(url, "DROP SCHEMA public")
+        run(url, "ALTER SCHEMA hidden RENAME TO public")
+        done = server.create("Lamp")
+
+    assert_error(refused, 503, "SCHEMA_NOT_READY")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert "schema not ready" in said
+    assert done.status_code == 201
+
+
+def test_start_without_a_database_says_so_and_serves_as_soon_as_it_is_there(
+    postgresql: PostgreSQL, url: str, tmp_path: Path
+) -> None:
+    server = ServerProcess(url, tmp_path / "log", TIMES)
+    postgresql.stop()
+
+    with running(server):
+        refused = server.create("Lamp")
+        said = server.log.read_text()
+        postgresql.start()
+        done = server.create("Lamp")
+
+    assert_error(refused, 503, "DATABASE_UNAVAILABLE")
+    assert "database unavailable" in said
+    assert done.status_code == 201
 
 
 def test_worker_that_is_killed_is_replaced_and_the_others_serve_on(
