@@ -326,6 +326,22 @@ def test_run_of_a_few_seconds_leaves_the_rest_to_the_next(
     assert second == "1 audit events deleted"
 
 
+@pytest.mark.postgresql
+@pytest.mark.skipif(POSTGRESQL is None, reason="TEST_DATABASE_URL is not set")
+def test_clean_up_passes_rows_in_other_hands_by(
+    as_admin: TestClient, db: Session, user: User
+) -> None:
+    make_expired_sessions(user=user, number=2, tokens_each=1)
+    held = select(LoginSession.id).where(LoginSession.user_id == user.id).limit(1)
+
+    with unit_of_work() as other:
+        held_id = other.scalar(held.with_for_update())
+        outcome = run_job(as_admin)
+
+    assert "1 sessions" in outcome
+    assert db.scalar(held) == held_id
+
+
 def test_clean_up_by_many_threads_deletes_each_row_once(db: Session, user: User) -> None:
     make_expired_sessions(user=user, number=1500, tokens_each=3)
     for _ in range(5):

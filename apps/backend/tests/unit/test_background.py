@@ -15,12 +15,14 @@ from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.core.logging import configure_logging
+from app.crud import job as crud_job
+from app.crud.job import Outcome
 from app.db import migrations
-from app.db.session import get_engine, read_only
+from app.db.session import get_engine, read_only, unit_of_work
 from app.main import create_app
 from app.models import Job
 from app.tasks.background import background_jobs
-from app.tasks.schedule import JOBS
+from app.tasks.schedule import JOBS, run_if_due
 from tests.factories import make_job
 from tests.server import free_port
 from tests.settings import changed_settings
@@ -81,6 +83,35 @@ def test_background_runs_every_job_that_is_due_once(db: Session) -> None:
     outcomes = {job.name: job.outcome for job in db.scalars(select(Job))}
     assert outcomes["retention"] == "0 audit events deleted"
     assert outcomes["clean-up"] == "not due"
+
+
+def test_background_leaves_a_job_that_another_has_run_since_the_look(db: Session) -> None:
+    row = make_job(db, name="clean-up")
+
+    run_if_due(JOBS["clean-up"])
+
+    db.refresh(row)
+    assert row.outcome == "5 sessions deleted"
+
+
+def test_run_whose_lease_was_over_does_not_end_the_next(db: Session) -> None:
+    row = make_job(db, name="clean-up", due_at=utc_now())
+    with unit_of_work() as unit:
+        lost = crud_job.claim_job(unit, name="clean-up", only_if_due=True)
+    row.runs_until = utc_now()
+    db.commit()
+    with unit_of_work() as unit:
+        taken = crud_job.claim_job(unit, name="clean-up", only_if_due=True)
+
+    with unit_of_work() as unit:
+        assert lost is not None
+        crud_job.finish_job(
+            unit, name="clean-up", started_at=lost, outcome=Outcome("late"), due_at=utc_now()
+        )
+
+    db.refresh(row)
+    assert (row.outcome, row.started_at) == ("5 sessions deleted", taken)
+    assert row.runs_until is not None
 
 
 def test_background_looks_with_one_statement(db: Session, attempts: list[str]) -> None:
