@@ -228,7 +228,7 @@ def _renewable(now: datetime) -> Select[int]:
     return (
         select(LoginSession.id)
         .join(User, User.id == LoginSession.user_id)
-        .where(is_live(now), User.is_active, User.deleted_at.is_(None))
+        .where(is_live(now), User.is_active)
     )
 
 

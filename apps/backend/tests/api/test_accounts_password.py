@@ -1,18 +1,22 @@
 """Passwords: set by the link of a letter or by who knows the present one, and which are taken."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
-from sqlalchemy import select
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
+from app.db.session import get_engine
 from app.models import AuditEvent, OneTimeToken, User
 from tests.assertions import assert_error, what_tells
+from tests.conftest import POSTGRESQL
 from tests.factories import Login, make_login, make_user
 from tests.later import later
 from tests.letters import last_token, letters
@@ -217,21 +221,32 @@ def test_reset_password_at_once_takes_a_token_once(
     assert sorted(sign_in(anonymous, password) for password in passwords) == [200, 401, 401, 401]
 
 
-@pytest.mark.parametrize("attempt", range(5))
+@pytest.mark.postgresql
+@pytest.mark.skipif(POSTGRESQL is None, reason="TEST_DATABASE_URL is not set")
 def test_reset_password_while_the_account_is_shut_waits_for_nobody_in_a_circle(
-    anonymous: TestClient, as_admin: TestClient, db: Session, ann: User, attempt: int
+    anonymous: TestClient, db: Session, ann: User
 ) -> None:
-    token, url = reset_token(anonymous, db), f"/api/v1/users/{ann.id}"
+    token = reset_token(anonymous, db)
+    shutting = get_engine().connect()
+    locked = select(User.id).where(User.id == ann.id).with_for_update()
+    withdrawn = update(OneTimeToken).where(OneTimeToken.user_id == ann.id).values(used_at=utc_now())
 
-    done, shut = at_once(
-        [
-            lambda: reset(anonymous, token),
-            lambda: as_admin.patch(url, json={"is_active": False}),
-        ]
-    )
+    with shutting, shutting.begin(), ThreadPoolExecutor(1) as thread:
+        shutting.execute(locked)
+        answer = thread.submit(reset, anonymous, token)
+        wait_until_somebody_waits_for_a_lock(db)
+        shutting.execute(withdrawn)
+        shutting.commit()
 
-    assert done.status_code in {200, 400}
-    assert shut.status_code == 200
+    assert_error(answer.result(), 400, "SPENT_TOKEN", "token")
+
+
+def wait_until_somebody_waits_for_a_lock(db: Session) -> None:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    deadline = time.monotonic() + 30
+    while not db.scalar(waiting):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(("minutes", "status"), [(59, 200), (61, 400)])
