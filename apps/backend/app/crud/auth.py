@@ -157,7 +157,7 @@ def end_own_session(db: Session, *, session_id: int, actor: Principal) -> None:
     """Raises SessionNotFoundError."""
     if not end_session(db, session_id=session_id, user_id=actor.id):
         raise SessionNotFoundError
-    audit.record(db, action="session_ended", resource_type="user", resource_id=actor.id)
+    audit.record(db, action="session_ended", resource_type="session", resource_id=session_id)
 
 
 def end_sessions_of(db: Session, *, user_id: int) -> None:

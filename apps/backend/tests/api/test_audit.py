@@ -221,7 +221,7 @@ def test_end_my_session_is_told_of(as_ann: TestClient, told: Told, ann: User, db
     response = as_ann.delete(f"{AUTH}/sessions/{other.id}")
 
     (event,) = told(response)
-    assert event["action"] == "session_ended"
+    assert deed(event) == ("session_ended", "session", other.id)
     assert event["actor_id"] == ann.id
 
 

@@ -228,8 +228,8 @@ def test_end_my_session_is_noted(
     anonymous.delete(f"{URL}/{other.session_id}", headers=bearer(login))
 
     event = db.scalars(select(AuditEvent)).one()
-    assert event.action == "session_ended"
-    assert (event.actor_id, event.resource_id) == (user.id, user.id)
+    assert (event.action, event.resource_type) == ("session_ended", "session")
+    assert (event.actor_id, event.resource_id) == (user.id, other.session_id)
 
 
 # --- Another's, for admins.

@@ -19,6 +19,7 @@ from tests.settings import changed_settings, client_with
 ITEMS = "/api/v1/items/"
 ME = "/api/v1/users/me"
 LOGIN = "/api/v1/auth/login"
+FORGOT = "/api/v1/auth/password/forgot"
 PASSWORD = "wallpaper-on-tuesday"
 FORM = {"username": "ann@example.com", "password": PASSWORD}
 JSON = {"Content-Type": "application/json"}
@@ -50,7 +51,14 @@ PRODUCTION = {
 @pytest.fixture(scope="module")
 def foreign_app(database: None) -> FastAPI:
     """An application that serves the pages of one foreign origin, and may crash."""
-    with changed_settings(ALLOWED_ORIGINS=f'["{PANEL}"]'):
+    limits = {
+        "RATE_LIMIT_ENABLED": "true",
+        "RATE_LIMIT_ANONYMOUS": "100000/minute",
+        "RATE_LIMIT_LOGIN": "100000/minute",
+        "RATE_LIMIT_LOGIN_ADDRESS": "100000/minute",
+        "RATE_LIMIT_LETTERS": "1/hour",
+    }
+    with changed_settings(ALLOWED_ORIGINS=f'["{PANEL}"]', **limits):
         app = create_app()
 
         @app.get("/crash")
@@ -71,6 +79,11 @@ def panel(foreign_app: FastAPI, as_user: TestClient, db: Session) -> TestClient:
 
 def create_item(client: TestClient) -> str:
     return str(client.post(ITEMS, json={"title": "Lamp"}).headers["location"])
+
+
+def ask_too_often(client: TestClient) -> Response:
+    client.post(FORGOT, json={"email": "ann@example.com"})
+    return client.post(FORGOT, json={"email": "ann@example.com"})
 
 
 # Each answers the status it is named by.
@@ -97,6 +110,7 @@ ANSWERS: dict[str, Callable[[TestClient], Response]] = {
     "413": lambda client: client.post(ITEMS, content=b"x" * (1024**2 + 1), headers=JSON),
     "415": lambda client: client.post(ITEMS, content=b"x"),
     "422": lambda client: client.post(ITEMS, json={}),
+    "429": ask_too_often,
     "500": lambda client: client.get("/crash"),
 }
 

@@ -55,14 +55,6 @@ def test_memory_is_bounded_and_keeps_the_newest() -> None:
     assert store.incr(str(3 * KEPT_IN_MEMORY - 1), 3600) == 2
 
 
-def test_limit_of_none_lets_nothing_pass() -> None:
-    counting = limiter(RATE_LIMIT_ENABLED="true", RATE_LIMIT_LOGIN="0/minute")
-
-    (standing,) = counting.hit(EXACT, "ann")
-
-    assert (standing.is_exceeded, standing.remaining, standing.reset_seconds) == (True, 0, 60)
-
-
 def test_redis_is_not_asked_before_the_first_hit(tmp_path: Path) -> None:
     """Importing and putting together connects to nothing."""
     counting = limiter(RATE_LIMIT_ENABLED="true", REDIS_URL=f"unix://{tmp_path}/none.sock")

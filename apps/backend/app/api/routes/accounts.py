@@ -2,15 +2,8 @@ from typing import Final
 
 from fastapi import Depends, Response
 
-from app.api.deps import (
-    DbSession,
-    HashedChange,
-    HashedReset,
-    SignedInUser,
-    just_signed_in,
-    limited_password,
-    public,
-)
+from app.api.credentials import HashedChange, HashedReset, limited_password
+from app.api.deps import DbSession, SignedInUser, just_signed_in, public
 from app.api.limits import (
     ACCOUNT_ADDRESS,
     limited_by_address,

@@ -1,23 +1,18 @@
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from fastapi import Query, Request, Response
+from fastapi import Request, Response
 
 from app.api.cookies import clear_session_cookies, set_session_cookies
-from app.api.csrf import refuse_foreign_page
-from app.api.deps import (
+from app.api.credentials import (
     CheckedLogin,
-    DbSession,
     GivenRefreshToken,
-    Id,
+    Named,
     NamedSession,
-    SignedInUser,
-    just_signed_in,
     limited_logout,
     limited_refresh,
-    public,
-    uncounted,
 )
+from app.api.deps import DbSession, Id, SignedInUser, just_signed_in, public, uncounted
 from app.api.limits import LOGIN_ADDRESS, limited_by_address, limited_by_name
 from app.api.one_visit import HashingRoute
 from app.api.problems import problems
@@ -30,11 +25,6 @@ from app.schemas.auth import CookiesPublic, SessionPublic, TokenPublic
 router = Router(prefix="/auth", tags=["auth"], max_body_size=AUTH_BODY_BYTES)
 hashing = Router(route_class=HashingRoute)
 
-Mode = Annotated[
-    Literal["token", "cookie"],
-    Query(description="`cookie` sets cookies for a browser instead of answering tokens."),
-]
-
 
 @hashing.post(
     "/login",
@@ -43,16 +33,14 @@ Mode = Annotated[
     dependencies=[public, limited_by_address(LOGIN_ADDRESS), limited_by_name],
 )
 def login(
-    request: Request, response: Response, checked: CheckedLogin, db: DbSession, mode: Mode = "token"
+    request: Request, response: Response, checked: CheckedLogin, db: DbSession
 ) -> TokenPublic | CookiesPublic:
     """Sign in by e-mail or user name.
 
     Unknown names, wrong passwords and inactive accounts are refused alike.
     """
-    if mode == "cookie":
-        refuse_foreign_page(request)
     session = crud_auth.log_in(db, credentials=checked.credentials, new_hash=checked.new_hash)
-    return _answer(request, response, session, in_cookies=mode == "cookie")
+    return _answer(request, response, session, in_cookies=checked.in_cookies)
 
 
 @router.post(
@@ -84,8 +72,8 @@ def logout(request: Request, named: NamedSession, db: DbSession) -> Response:
 
     Its access tokens stop working at once. Doing it again is no mistake.
     """
-    crud_auth.log_out(db, claims=named)
-    return _signed_out(request)
+    crud_auth.log_out(db, claims=named.claims)
+    return _signed_out(request, named)
 
 
 @router.post(
@@ -96,8 +84,8 @@ def logout(request: Request, named: NamedSession, db: DbSession) -> Response:
 )
 def logout_all(request: Request, named: NamedSession, db: DbSession) -> Response:
     """End all of your sessions, on every device. A session that has ended already ends no other."""
-    crud_auth.log_out_everywhere(db, claims=named)
-    return _signed_out(request)
+    crud_auth.log_out_everywhere(db, claims=named.claims)
+    return _signed_out(request, named)
 
 
 @router.get("/sessions", response_model=list[SessionPublic], dependencies=[just_signed_in])
@@ -140,9 +128,10 @@ def _answer(
     )
 
 
-def _signed_out(request: Request) -> Response:
+def _signed_out(request: Request, named: Named) -> Response:
     response = Response(status_code=204)
-    clear_session_cookies(request, response)
+    if named.is_cookie:
+        clear_session_cookies(request, response)
     return response
 
 

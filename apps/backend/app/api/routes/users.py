@@ -4,12 +4,11 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response
 
 from app.api.answers import answer_deleted, name_location
+from app.api.credentials import HashedPasswords, MyHashedPasswords
 from app.api.deps import (
     CurrentUser,
     DbSession,
-    HashedPasswords,
     Id,
-    MyHashedPasswords,
     SignedInUser,
     just_signed_in,
     requires,
