@@ -90,8 +90,8 @@ def _command_of(pid: str) -> str:
 @contextmanager
 def running(server: ServerProcess) -> Iterator[ServerProcess]:
     with server.client:
-        server.start()
         try:
+            server.start()
             yield server
         finally:
             if server.process.poll() is None:

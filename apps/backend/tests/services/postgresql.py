@@ -148,8 +148,8 @@ def running_postgresql() -> Iterator[PostgreSQL]:
             **USER,
         )
         server = PostgreSQL(folder)
-        server.start()
         try:
+            server.start()
             yield server
         finally:
             server.kill()
