@@ -135,8 +135,11 @@ class MemoryStore:
 class RateLimiter:
     """One for each application. It connects with the first hit."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, *, redis_retry_seconds: float = REDIS_RETRY_SECONDS
+    ) -> None:
         self._settings = settings
+        self._redis_retry_seconds = redis_retry_seconds
         self._memory = MemoryStore()
         self._pool = _redis_pool(settings.REDIS_URL) if settings.REDIS_URL else None
         self._redis = _redis_storage(self._pool) if self._pool else None
@@ -191,14 +194,14 @@ class RateLimiter:
         with self._lock:
             if time.monotonic() < self._retry_at:
                 return False
-            self._retry_at = time.monotonic() + REDIS_RETRY_SECONDS
+            self._retry_at = time.monotonic() + self._redis_retry_seconds
             return True
 
     def _note_fault(self, error: Exception) -> None:
         with self._lock:
             self.faults += 1
             was_up, self._is_down = not self._is_down, True
-            self._retry_at = time.monotonic() + REDIS_RETRY_SECONDS
+            self._retry_at = time.monotonic() + self._redis_retry_seconds
         if was_up:
             cause = type(error).__name__
             log.warning("redis is gone, limits go on in memory", cause=cause, faults=self.faults)

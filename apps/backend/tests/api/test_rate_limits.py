@@ -684,7 +684,7 @@ def test_limits_go_on_in_memory_while_redis_is_out(
     assert answers == [401, 401, 429]
     assert seconds < 3  # Not the many seconds of a driver that waits and tries again.
     assert [one.levelname for one in caplog.records if "redis" in one.getMessage()] == ["WARNING"]
-    assert app.state.limiter.faults >= 1
+    assert app.state.limiter.faults == 1  # The others did not wait for it.
     assert "ann@example.com" not in caplog.text
 
 

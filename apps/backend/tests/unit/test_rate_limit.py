@@ -1,12 +1,15 @@
 """The counting in memory. What limits do to requests is in tests/api/test_rate_limits.py."""
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import time_machine
+from pydantic import SecretStr
 
 from app.core.config import Settings
+from app.core.logging import configure_logging
 from app.core.rate_limit import KEPT_IN_MEMORY, Limit, MemoryStore, RateLimiter
 
 EXACT = Limit("login", "RATE_LIMIT_LOGIN")
@@ -62,3 +65,18 @@ def test_redis_is_not_asked_before_the_first_hit(tmp_path: Path) -> None:
     assert counting.faults == 0
     assert not counting.hit(EXACT, "ann")[-1].is_exceeded
     assert counting.faults == 1
+
+
+def test_redis_is_warned_of_once_however_often_it_is_tried(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(RATE_LIMIT_ENABLED=True, REDIS_URL=SecretStr(f"unix://{tmp_path}/none"))
+    counting = RateLimiter(settings, redis_retry_seconds=0)
+    configure_logging()
+    logging.getLogger().addHandler(caplog.handler)
+
+    for _ in range(3):
+        counting.hit(EXACT, "ann")
+
+    assert counting.faults == 3
+    assert [one.levelname for one in caplog.records] == ["WARNING"]
