@@ -7,6 +7,8 @@ neither the driver nor TCP ever gives up. Shutting down the socket makes the dri
 import os
 import socket
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from threading import Lock
 from typing import Any, Final
@@ -62,6 +64,16 @@ class Borrower:
 
 
 _present: Final[ContextVar[Borrower | None]] = ContextVar("borrower", default=None)
+
+
+@contextmanager
+def on_its_own() -> Iterator[None]:
+    """What is done in here goes on to its end, also when the request that began it is given up."""
+    token = _present.set(None)
+    try:
+        yield
+    finally:
+        _present.reset(token)
 
 
 def refuse_if_given_up() -> None:

@@ -13,6 +13,7 @@ from app.core.origin import Origin
 from app.crud import audit
 from app.crud import job as crud_job
 from app.crud.job import JobNotFoundError, JobRunningError, Outcome
+from app.db.borrowing import on_its_own
 from app.db.integrity import cause_of, without_values
 from app.db.session import read_only, unit_of_work
 from app.tasks.clean_up import clean_up
@@ -81,13 +82,18 @@ def run_job(name: str, *, origin: Origin | None = None) -> Outcome:
     job = JOBS.get(name)
     if job is None:
         raise JobNotFoundError
-    with unit_of_work(origin) as db:
-        started_at = crud_job.claim_job(db, name=name, only_if_due=False)
-        if started_at is None:
-            raise JobRunningError(name=name)
-        changes = {"name": [None, name]}
-        audit.record(db, action="job_run", resource_type="job", resource_id=None, changes=changes)
-    return _run(job, started_at)
+    with on_its_own():
+        with unit_of_work(origin) as db:
+            started_at = crud_job.claim_job(db, name=name, only_if_due=False)
+            if started_at is None:
+                raise JobRunningError(name=name)
+            _note_run(db, name)
+        return _run(job, started_at)
+
+
+def _note_run(db: Session, name: str) -> None:
+    changes = {"name": [None, name]}
+    audit.record(db, action="job_run", resource_type="job", resource_id=None, changes=changes)
 
 
 def due_jobs() -> list[ScheduledJob]:
