@@ -1,5 +1,7 @@
 """All routes, put together; and the promise that each says who may call it."""
 
+from typing import Final
+
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
@@ -25,6 +27,11 @@ from app.api.routes import (
 )
 from app.core.config import get_settings
 
+# Served to anyone, without FastAPI's dependencies, and so without a declaration.
+PAGES: Final = frozenset(
+    {"/docs", "/docs/assets", "/account/verify", "/account/password", "/account/assets"}
+)
+
 
 class UndeclaredRouteError(RuntimeError):
     """Stops the start: a route says neither `public`, nor `signed_in`, nor `requires(…)`."""
@@ -46,8 +53,11 @@ def add_routes(app: FastAPI) -> None:
 def refuse_undeclared_routes(app: FastAPI) -> None:
     """Raises UndeclaredRouteError."""
     for context in iter_route_contexts(app.routes):
-        if isinstance(context.original_route, APIRoute) and access_of(context) is None:
-            raise UndeclaredRouteError(f"{context.path} declares no permission")
+        route = context.original_route
+        path = context.path or getattr(route, "path", None)
+        is_page = path == f"{app.state.api_prefix}/openapi.json" or path in PAGES
+        if access_of(context) is None if isinstance(route, APIRoute) else not is_page:
+            raise UndeclaredRouteError(f"{path} declares no permission")
 
 
 def access_of(context: RouteContext) -> str | None:

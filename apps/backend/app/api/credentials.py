@@ -14,11 +14,13 @@ from app.api.deps import BearerToken, CurrentUser, DbSession, Id, SignedInUser
 from app.api.limits import (
     ANONYMOUS,
     LETTERS,
+    LOGIN,
     LOGOUT,
     PASSWORD,
     REFRESH,
     RouteLimit,
     count_address,
+    count_name,
     count_session,
     count_user,
 )
@@ -48,8 +50,36 @@ class Login:
     in_cookies: bool
 
 
+def find_credentials(form: Annotated[LoginForm, Form()]) -> crud_auth.Credentials | None:
+    with read_only() as db:
+        return crud_auth.get_credentials(db, login=form.username)
+
+
+FoundCredentials = Annotated[crud_auth.Credentials | None, Depends(find_credentials)]
+
+
+class LoginLimit(RouteLimit):
+    """One account counts as one, by whichever name; unknown names count alike, so that a refusal
+    tells nothing about who is known.
+    """
+
+    def __call__(
+        self, request: Request, form: Annotated[LoginForm, Form()], found: FoundCredentials
+    ) -> None:
+        if found is not None:
+            count_user(request, self.limit, found.user_id)
+        else:
+            count_name(request, self.limit, crud_auth.stored_form(form.username))
+
+
+limited_by_account: Final = Depends(LoginLimit(LOGIN, per="account"))
+
+
 def check_login(
-    request: Request, form: Annotated[LoginForm, Form()], mode: Mode = "token"
+    request: Request,
+    form: Annotated[LoginForm, Form()],
+    credentials: FoundCredentials,
+    mode: Mode = "token",
 ) -> Login:
     """No connection is held while the password is hashed.
 
@@ -59,8 +89,6 @@ def check_login(
         refuse_foreign_page(request)  # It would sign its visitor in as somebody else.
     origin: Origin = request.state.origin
     origin.device = device_of(request)
-    with read_only() as db:
-        credentials = crud_auth.get_credentials(db, login=form.username)
     if not crud_auth.are_right(credentials, password=form.password) or credentials is None:
         with unit_of_work(origin) as db:
             crud_auth.note_failed_login(db, credentials=credentials)
@@ -78,13 +106,13 @@ def device_of(request: Request) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class RefreshToken:
+class GivenToken:
     text: str
     is_cookie: bool
     named: AccessClaims  # The session that it is of, ended or not.
 
 
-def get_refresh_token(request: Request, form: RefreshForm | None = None) -> RefreshToken:
+def get_refresh_token(request: Request, form: RefreshForm | None = None) -> GivenToken:
     """Raises NotAuthenticatedError, InvalidTokenError, CsrfFailedError."""
     text = request.cookies.get(refresh_cookie()) if form is None else form.refresh_token
     try:
@@ -97,10 +125,10 @@ def get_refresh_token(request: Request, form: RefreshForm | None = None) -> Refr
         raise
     if form is None:
         refuse_forgery(request, session_id=named.session_id)
-    return RefreshToken(text, is_cookie=form is None, named=named)
+    return GivenToken(text, is_cookie=form is None, named=named)
 
 
-GivenRefreshToken = Annotated[RefreshToken, Depends(get_refresh_token)]
+GivenRefreshToken = Annotated[GivenToken, Depends(get_refresh_token)]
 
 
 def _count_stranger(request: Request, limit: Limit) -> None:
@@ -172,6 +200,11 @@ limited_logout: Final = Depends(LogoutLimit(LOGOUT, per="session"))
 limited_password: Final = Depends(ActorLimit(PASSWORD, per="user"))
 
 
+def require_open_registration() -> None:
+    """Raises RegistrationClosedError."""
+    crud_account.refuse_closed_registration()
+
+
 def hash_reset(reset: PasswordReset) -> str:
     """Raises SpentTokenError, PasswordTooEasyError."""
     with read_only() as db:
@@ -202,15 +235,16 @@ def _hash_passwords(
     request: Request, user_id: int, user_in: UserUpdate, actor: Principal
 ) -> crud_user.Passwords:
     """Hash and compare ahead of the transaction: nothing is locked or held meanwhile."""
-    if user_in.password is None and user_in.current_password is None:
+    confirms = user_in.current_password is not None and user_id == actor.id
+    if user_in.password is None and not confirms:
         return crud_user.NO_PASSWORDS
-    if user_in.current_password is not None:
+    if confirms:
         count_user(request, PASSWORD, actor.id)
         if user_in.email not in {None, actor.profile["email"]}:  # Two letters, one to anybody.
             count_user(request, LETTERS, actor.id)
     with read_only() as db:
         stored = crud_user.check_passwords(db, user_id=user_id, user_in=user_in, actor=actor)
-    return crud_user.hash_passwords(user_in, stored=stored)
+    return crud_user.hash_passwords(user_in, stored=stored if confirms else None)
 
 
 def hash_passwords(

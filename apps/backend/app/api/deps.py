@@ -20,7 +20,7 @@ from app.api.limits import (
 from app.api.one_visit import SAFE_METHODS
 from app.core.errors import DomainError, NotAuthenticatedError, PermissionDeniedError
 from app.core.origin import Origin
-from app.core.permissions import VERIFIED_ONLY, Permission, Principal
+from app.core.permissions import ROLE_PERMISSIONS, Permission, Principal
 from app.core.security import (
     AccessClaims,
     InvalidTokenError,
@@ -151,10 +151,10 @@ class RequiredPermission:
     permission: Permission
 
     def __call__(self, user: CurrentUser) -> None:
-        if not user.may(self.permission):
+        if self.permission not in ROLE_PERMISSIONS[user.role]:
             raise PermissionDeniedError
-        if self.permission in VERIFIED_ONLY:
-            get_verified_user(user)
+        if not user.may(self.permission):
+            raise NotVerifiedError
 
 
 def requires(permission: Permission) -> Any:

@@ -3,16 +3,15 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import Depends, Form, Request
+from fastapi import Depends, Request
 
 from app.core.errors import TooManyRequestsError
 from app.core.rate_limit import Limit
 from app.core.security import AccessClaims, sign
-from app.crud.auth import stored_form
 from app.middleware.rate_limit_headers import STANDINGS
-from app.schemas.auth import EmailForm, LoginForm, Registration
+from app.schemas.auth import EmailForm, Registration
 
 # Every request of the API is one of these.
 ANONYMOUS: Final = Limit("anonymous", "RATE_LIMIT_ANONYMOUS", is_exact=False)
@@ -84,13 +83,6 @@ class AddressLimit(RouteLimit):
         count_address(request, self.limit)
 
 
-class LoginLimit(RouteLimit):
-    """Unknown names count alike: a refusal tells nothing about who is known."""
-
-    def __call__(self, request: Request, form: Annotated[LoginForm, Form()]) -> None:
-        count_name(request, self.limit, stored_form(form.username))
-
-
 class LetterLimit(RouteLimit):
     def __call__(self, request: Request, form: EmailForm) -> None:
         count_name(request, self.limit, form.email)
@@ -105,6 +97,5 @@ def limited_by_address(limit: Limit) -> Any:
     return Depends(AddressLimit(limit, per="address"))
 
 
-limited_by_name: Final = Depends(LoginLimit(LOGIN, per="account"))
 limited_by_recipient: Final = Depends(LetterLimit(LETTERS, per="recipient"))
 limited_by_registered: Final = Depends(RegistrationLimit(LETTERS, per="recipient"))

@@ -4,14 +4,20 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from sqlalchemy.orm import Session
 
 from app.cli.console import console, fail, is_terminal, settings_faults
 from app.core.config import get_settings
 from app.core.errors import DomainError
 from app.core.permissions import Role
+from app.core.security import hash_password
+from app.crud import auth as crud_auth
 from app.crud import user as crud_user
+from app.crud.password import store_password
+from app.crud.user_policy import refuse_easy_password
 from app.db.locks import take_turns
 from app.db.session import read_only, unit_of_work
+from app.models import User
 from app.schemas.user import UserCreate, UserUpdate
 
 GENERATED_EMAIL = "admin@example.com"
@@ -20,6 +26,7 @@ GENERATED_EMAIL = "admin@example.com"
 def add_commands(cli: typer.Typer) -> None:
     cli.command()(create_admin)
     cli.command()(reset_password)
+    cli.command()(end_sessions)
 
 
 def create_admin(
@@ -68,16 +75,36 @@ def reset_password(email: Annotated[str, typer.Argument(help="Whose password to 
     chosen = password or secrets.token_urlsafe(12)
     try:
         UserUpdate(password=chosen)
+        with read_only() as db:
+            user = _find(db, email)
+        refuse_easy_password(chosen, email=user.email, username=user.username)
+        hashed_password = hash_password(chosen)
         with unit_of_work() as db:
-            user = crud_user.get_user_by_email(db, email=email)
-            if user is None:
-                fail(f"there is no user with the e-mail {email}.")
-            crud_user.set_password(db, user=user, password=chosen)
+            store_password(db, user=_find(db, email), hashed_password=hashed_password)
     except ValidationError as error:
         fail("; ".join(settings_faults(error)))
     except DomainError as error:
         fail(error.detail)
     _show(email, None if password else chosen, "The password is set.")
+
+
+def end_sessions(
+    email: Annotated[str | None, typer.Argument(help="Whose; all people's when left out.")] = None,
+) -> None:
+    """Sign somebody, or everybody, out on every device: after a leak, say."""
+    with unit_of_work() as db:
+        if email is None:
+            count = crud_auth.end_sessions_of_all(db)
+        else:
+            count = crud_auth.end_sessions_of(db, user_id=_find(db, email).id)
+    console.print(f"{count} sessions are ended.")
+
+
+def _find(db: Session, email: str) -> User:
+    user = crud_user.get_user_by_email(db, email=crud_auth.stored_form(email))
+    if user is None:
+        fail(f"there is no user with the e-mail {email}.")
+    return user
 
 
 def _create(email: str, password: str | None, *, if_missing: bool = False) -> None:

@@ -10,7 +10,7 @@ import uvicorn
 from app.cli.accounts import ensure_admin
 from app.cli.console import console, fail
 from app.cli.database import seed_once
-from app.core.config import get_settings
+from app.core.config import Settings, get_settings
 from app.core.logging import configure_logging
 from app.db.integrity import DatabaseUnavailableError
 from app.db.migrations import is_usable, migrate
@@ -43,7 +43,7 @@ def serve(
     if workers is not None:
         os.environ["WEB_CONCURRENCY"] = str(workers)
         get_settings.cache_clear()
-    settings = get_settings()
+    settings = _reachable_at(host, port)
     _refuse_taken_port(host, port)
     _warn_of_database()
     uvicorn.run(
@@ -62,6 +62,16 @@ def serve(
         timeout_graceful_shutdown=math.ceil(settings.REQUEST_TIMEOUT_SECONDS) + GRACE_SECONDS,
         timeout_worker_healthcheck=WORKER_START_SECONDS,
     )
+
+
+def _reachable_at(host: str, port: int) -> Settings:
+    """On a developer's machine the links in letters lead to where this serves."""
+    settings = get_settings()
+    is_own_machine = settings.ENVIRONMENT == "local" and host in {"127.0.0.1", "localhost"}
+    if is_own_machine and "PUBLIC_URL" not in settings.model_fields_set:
+        os.environ["PUBLIC_URL"] = f"http://{host}:{port}"
+        get_settings.cache_clear()
+    return get_settings()
 
 
 def run(

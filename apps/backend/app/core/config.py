@@ -311,6 +311,14 @@ class Settings(BaseSettings):
                 raise ValueError("must not hold every address: anyone could choose their own")
         return value
 
+    @field_validator("SMTP_USER")
+    @classmethod
+    def refuse_open_login(cls, value: str | None, info: ValidationInfo) -> str | None:
+        is_open = info.data.get("SMTP_SECURITY") == "none"
+        if value is not None and is_open and info.data.get("ENVIRONMENT") != "local":
+            raise ValueError("would send its password unencrypted: SMTP_SECURITY is none")
+        return value
+
     @field_validator("EMAILS_FROM")
     @classmethod
     def refuse_no_sender(cls, value: str | None, info: ValidationInfo) -> str | None:

@@ -92,4 +92,4 @@ class Principal:
         return permissions if self.is_verified else permissions - VERIFIED_ONLY
 
     def may(self, permission: Permission) -> bool:
-        return permission in ROLE_PERMISSIONS[self.role]
+        return permission in self.permissions

@@ -143,7 +143,8 @@ def _asked_for(db: Session, *, email: str, action: str) -> User | None:
     """Find the active user whose address a stranger gave. The event is written for unknown ones
     too: time would tell whether a transaction had anything to commit.
     """
-    user = db.scalar(select(User).where(User.email == email, User.is_active))
+    statement = select(User).where(User.email == email, User.is_active)
+    user = db.scalar(statement.with_for_update(key_share=True))  # Of two links one stays good.
     known_id = user.id if user is not None else None
     audit.record(db, action=action, resource_type="user", resource_id=known_id)
     return user

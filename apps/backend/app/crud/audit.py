@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from pydantic_core import to_jsonable_python
 from sqlalchemy import event, insert, inspect, select, true
 from sqlalchemy.orm import Session
 
@@ -61,6 +62,8 @@ def _capture(db: Session, _context: object) -> None:
     events = [_creation(db, row) for row in db.new if isinstance(row, AuditMixin)]
     changes = (_change(db, row) for row in db.dirty if isinstance(row, AuditMixin))
     events += [change for change in changes if change is not None]
+    purged: list[Any] = [row for row in db.deleted if isinstance(row, AuditMixin)]
+    events += [_event(db, "purge", row.audited_as, row.id, {}) for row in purged]
     if events:
         db.execute(insert(AuditEvent), events)
 
@@ -105,7 +108,7 @@ def _event(
         "action": action,
         "resource_type": resource_type,
         "resource_id": resource_id,
-        "changes": changes,
+        "changes": to_jsonable_python(changes),
         "request_id": origin.request_id,
         "session_id": origin.session_id,
         "ip": origin.address,

@@ -15,8 +15,10 @@ from app.crud import audit
 from app.crud.session import (
     OpenSession,
     SessionNotFoundError,
+    end_every_session,
     end_session,
     end_sessions,
+    is_ended,
     is_live,
     open_session,
 )
@@ -141,9 +143,10 @@ def log_out(db: Session, *, claims: AccessClaims) -> None:
 
 def log_out_everywhere(db: Session, *, claims: AccessClaims) -> None:
     """End all of the user's sessions; a token of one that has ended already ends no other."""
-    if end_session(db, session_id=claims.session_id, user_id=claims.user_id):
-        end_sessions(db, user_id=claims.user_id)
-        _record_logout(db, "logout_all", claims)
+    if is_ended(db, session_id=claims.session_id):
+        return
+    end_sessions(db, user_id=claims.user_id)
+    _record_logout(db, "logout_all", claims)
 
 
 def _record_logout(db: Session, action: str, claims: AccessClaims) -> None:
@@ -160,6 +163,13 @@ def end_own_session(db: Session, *, session_id: int, actor: Principal) -> None:
     audit.record(db, action="session_ended", resource_type="session", resource_id=session_id)
 
 
-def end_sessions_of(db: Session, *, user_id: int) -> None:
-    end_sessions(db, user_id=user_id)
+def end_sessions_of(db: Session, *, user_id: int) -> int:
+    count = end_sessions(db, user_id=user_id)
     audit.record(db, action="sessions_ended", resource_type="user", resource_id=user_id)
+    return count
+
+
+def end_sessions_of_all(db: Session) -> int:
+    count = end_every_session(db)
+    audit.record(db, action="sessions_ended", resource_type="user", resource_id=None)
+    return count

@@ -86,7 +86,9 @@ def send_welcome(db: Session, *, user: User) -> None:
     """Greet a new user; one without a password is invited to set it."""
     if not user.is_active:
         return
-    if user.hashed_password is not None:
+    if user.hashed_password is not None and not user.is_verified:
+        send_verification(db, user=user)
+    elif user.hashed_password is not None:
         write_letter(db, user=user, template=LetterTemplate.WELCOME, username=user.username)
     else:
         token = issue_token(db, user=user, purpose=TokenPurpose.INVITATION)

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hmac
 import json
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -26,10 +25,12 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.errors import InvalidInputError
-from app.core.security import sign
+from app.core.security import is_signed, sign
 from app.db.base import Base
 from app.schemas.base import Schema
 from app.schemas.listing import Filter, ListQuery, Operator, SortKey
+
+CURSOR: Final = "list-cursor"
 
 Record = Mapping[str, Any] | RowMapping
 
@@ -196,7 +197,8 @@ def _cursor(listing: Listing, query: ListQuery, last: Record) -> str | None:
     if not _has_cursor(listing, keys):
         return None
     values = json.dumps([_to_json(last[key.field]) for key in keys]).encode()
-    return base64.urlsafe_b64encode(_cursor_signature(listing, query, values) + values).decode()
+    signature = sign(_signed_part(listing, query, values), purpose=CURSOR)
+    return base64.urlsafe_b64encode(signature + values).decode()
 
 
 def _read_cursor(listing: Listing, query: ListQuery) -> list[Any]:
@@ -205,14 +207,14 @@ def _read_cursor(listing: Listing, query: ListQuery) -> list[Any]:
     except (binascii.Error, UnicodeEncodeError):
         raise InvalidCursorError from None
     signature, values = raw[:16], raw[16:]
-    if not hmac.compare_digest(signature, _cursor_signature(listing, query, values)):
+    if not is_signed(_signed_part(listing, query, values), signature, purpose=CURSOR):
         raise InvalidCursorError
     return [_from_json(value) for value in json.loads(values)]
 
 
-def _cursor_signature(listing: Listing, query: ListQuery, values: bytes) -> bytes:
+def _signed_part(listing: Listing, query: ListQuery, values: bytes) -> bytes:
     asked = repr((listing.model.__tablename__, query.filters, query.q, query.sort)).encode()
-    return sign(asked + b"\0" + values, purpose="list-cursor")
+    return asked + b"\0" + values
 
 
 def _to_json(value: Any) -> Any:

@@ -12,6 +12,7 @@ from app.core.errors import SpentTokenError
 from app.core.security import derive_secret, hash_secret, key_ids, new_secret, present_key_id
 from app.crud.batch import delete_batch
 from app.models.one_time_token import OneTimeToken, TokenPurpose
+from app.models.outgoing_email import OutgoingEmail
 from app.models.user import User
 
 LIFETIMES: Final[Mapping[TokenPurpose, timedelta]] = {
@@ -94,7 +95,9 @@ def _owner(text: str, purposes: Collection[TokenPurpose]) -> Select[User]:
 
 
 def delete_expired_tokens(db: Session) -> int:
-    chosen = select(OneTimeToken.id).where(OneTimeToken.expires_at <= utc_now())
+    """Delete some of the tokens past their time, unless a letter still names them."""
+    named = select(OutgoingEmail.token_id).where(OutgoingEmail.token_id == OneTimeToken.id)
+    chosen = select(OneTimeToken.id).where(OneTimeToken.expires_at <= utc_now(), ~named.exists())
     return delete_batch(db, model=OneTimeToken, chosen=chosen.order_by(OneTimeToken.expires_at))
 
 

@@ -120,11 +120,13 @@ def refresh_session(db: Session, *, refresh_token: str) -> OpenSession:
         return _answer_again(db, refresh_token=refresh_token, now=now)
     session = db.execute(
         update(LoginSession)
-        .where(LoginSession.id == session_id)
+        .where(LoginSession.id == session_id, is_live(now))
         .values(last_used_at=now, idle_expires_at=_idle_until(now))
         .returning(LoginSession.user_id, LoginSession.expires_at)
         .execution_options(synchronize_session=False)
-    ).one()
+    ).one_or_none()
+    if session is None:  # It was ended while this waited.
+        raise InvalidTokenError
     successor = _successor(refresh_token, key_id=present_key_id())
     _store_token(db, successor, session_id=session_id, now=now)
     return OpenSession(session_id, session.user_id, successor, session.expires_at)
@@ -138,7 +140,7 @@ def _answer_again(db: Session, *, refresh_token: str, now: datetime) -> OpenSess
     token = _find_token(db, refresh_token=refresh_token, now=now)
     while token.spent_at is not None:
         if now - token.spent_at > GRACE:
-            _refuse_reuse(db, session_id=token.session_id, user_id=token.user_id)
+            _refuse(db, token.session_id, token.user_id, RefreshTokenReusedError())
         refresh_token = _successor(refresh_token, key_id=token.key_id)
         token = _find_token(db, refresh_token=refresh_token, now=now)
     return OpenSession(token.session_id, token.user_id, refresh_token, token.expires_at)
@@ -146,7 +148,7 @@ def _answer_again(db: Session, *, refresh_token: str, now: datetime) -> OpenSess
 
 def _find_token(
     db: Session, *, refresh_token: str, now: datetime
-) -> Row[datetime | None, str | None, int, int, datetime]:
+) -> Row[datetime | None, str | None, int, int, datetime, bool]:
     """Raises InvalidTokenError."""
     token = db.execute(
         select(
@@ -155,24 +157,33 @@ def _find_token(
             RefreshToken.session_id,
             LoginSession.user_id,
             LoginSession.expires_at,
+            LoginSession.id.in_(_renewable(now)).label("is_renewable"),
         )
         .join(LoginSession, LoginSession.id == RefreshToken.session_id)
-        .where(
-            RefreshToken.token_hash == hash_secret(refresh_token),
-            LoginSession.id.in_(_renewable(now)),
-        )
+        .where(RefreshToken.token_hash == hash_secret(refresh_token))
     ).first()
     if token is None:
         raise InvalidTokenError
+    if not token.is_renewable:
+        _refuse(db, token.session_id, token.user_id, InvalidTokenError())
     return token
 
 
-def _refuse_reuse(db: Session, *, session_id: int, user_id: int) -> NoReturn:
+def _refuse(db: Session, session_id: int, user_id: int, refusal: NotAuthenticatedError) -> NoReturn:
+    """End the session, if it has not ended yet, and note who was turned away."""
     end_session(db, session_id=session_id, user_id=user_id)
     origin_of(db).session_id = session_id
     audit.record(db, action="refresh_refused", resource_type="user", resource_id=user_id)
-    db.commit()  # The refusal below must not bring the session back to life.
-    raise RefreshTokenReusedError
+    db.commit()  # The refusal must not bring the session back to life.
+    raise refusal
+
+
+def is_ended(db: Session, *, session_id: int) -> bool:
+    """Tell also of a session that is no longer known."""
+    statement = select(LoginSession.id).where(
+        LoginSession.id == session_id, LoginSession.ended_at.is_(None)
+    )
+    return db.scalar(statement) is None
 
 
 def end_session(db: Session, *, session_id: int, user_id: int) -> bool:
@@ -181,9 +192,17 @@ def end_session(db: Session, *, session_id: int, user_id: int) -> bool:
 
 
 def end_sessions(db: Session, *, user_id: int, but: int | None = None) -> int:
-    """End all of a user's sessions, or all but one, and return how many there were."""
+    """End all of a user's sessions, or all but one, and return how many there were.
+
+    Whoever does so holds the user's row: two who end the same sessions take turns.
+    """
+    db.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
     kept = LoginSession.id != but if but is not None else LoginSession.id.is_not(None)
     return _end(db, LoginSession.user_id == user_id, kept)
+
+
+def end_every_session(db: Session) -> int:
+    return _end(db)
 
 
 def delete_expired_refresh_tokens(db: Session) -> int:

@@ -1,6 +1,6 @@
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any, Final
@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement, and_, or_, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
-from app.core.config import get_settings
 from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
 from app.core.permissions import Principal, Role, Scope
 from app.core.security import hash_password, verify_password
@@ -19,6 +18,7 @@ from app.crud.one_time_token import withdraw_tokens
 from app.crud.password import store_password
 from app.crud.session import end_sessions
 from app.crud.user_policy import (
+    default_quota,
     refuse_easy_password,
     refuse_forbidden_changes,
     refuse_forbidden_creation,
@@ -107,7 +107,7 @@ def get_user_for_update(db: Session, *, user_id: int, actor: Principal) -> User 
 
 
 def get_user_by_email(db: Session, *, email: str) -> User | None:
-    return db.scalar(select(User).where(User.email == email.lower()))
+    return db.scalar(select(User).where(User.email == email))
 
 
 def get_users(db: Session, *, query: ListQuery, actor: Principal) -> Page:
@@ -131,7 +131,7 @@ def create_user(db: Session, *, user_in: UserCreate, actor: Principal | None = N
         if actor.scope is Scope.DEPARTMENT and "department" not in user_in.model_fields_set:
             values["department"] = actor.department
         refuse_forbidden_creation(values, actor)
-    values.setdefault("token_quota", get_settings().DEFAULT_TOKEN_QUOTA)
+    values.setdefault("token_quota", default_quota(actor))
     values["username"] = user_in.username or username_of(user_in.email)
     if user_in.password is not None:
         refuse_easy_password(user_in.password, email=user_in.email, username=values["username"])
@@ -163,7 +163,7 @@ def check_passwords(
 
 def hash_passwords(user_in: UserUpdate, *, stored: str | None) -> Passwords:
     new, current = user_in.password, user_in.current_password
-    is_right = current is not None and verify_password(current, stored)
+    is_right = None not in {current, stored} and verify_password(current or "", stored)
     return Passwords(
         new_hash=None if new is None else hash_password(new),
         confirmed_hash=stored if is_right else None,
@@ -181,33 +181,48 @@ def update_user(
     changes = _changes(user, user_in)
     refuse_forbidden_changes(user, changes, actor)
     if "email" in changes and user.id == actor.id:
-        if passwords.confirmed_hash is None or passwords.confirmed_hash != user.hashed_password:
-            raise CurrentPasswordWrongError
+        _refuse_unconfirmed(user, passwords)
         changes["is_verified"] = False
     _refuse_losing_last_admin(db, user, changes)
-    if (password := changes.pop("password", None)) is not None:
-        names = {"email": user.email, "username": user.username} | changes
-        refuse_easy_password(password, email=names["email"], username=names["username"])
+    _refuse_easy_change(user, changes)
 
     old_email = user.email
     for name, value in changes.items():
-        setattr(user, name, value)
+        if name != "password":
+            setattr(user, name, value)
     with constraint_error(_TAKEN):
         db.flush()
     if passwords.new_hash is not None:
         must_change = user.must_change_password
         store_password(db, user=user, hashed_password=passwords.new_hash, must_change=must_change)
     if "email" in changes:
-        _tell_both_addresses(db, user, old_email=old_email)
+        _follow_email(db, user, old_email=old_email)
     if changes.get("is_active") is False:
         shut_out(db, user_id=user.id)
     return user
 
 
-def _tell_both_addresses(db: Session, user: User, *, old_email: str) -> None:
-    """Whoever reads the old address learns of it; the new one is to be verified."""
+def _refuse_unconfirmed(user: User, passwords: Passwords) -> None:
+    """Raises CurrentPasswordWrongError, also where the password has changed meanwhile."""
+    if passwords.confirmed_hash is None or passwords.confirmed_hash != user.hashed_password:
+        raise CurrentPasswordWrongError
+
+
+def _refuse_easy_change(user: User, changes: Mapping[str, Any]) -> None:
+    """Raises PasswordTooEasyError."""
+    if "password" in changes:
+        email, username = (changes.get(name, getattr(user, name)) for name in ("email", "username"))
+        refuse_easy_password(changes["password"], email=email, username=username)
+
+
+def _follow_email(db: Session, user: User, *, old_email: str) -> None:
+    """Links that went to the old address are dead; whoever reads it learns of the change, unless it
+    never was more than an invitation.
+    """
     withdraw_tokens(db, user_id=user.id, purposes=list(TokenPurpose))
-    if user.is_active:
+    if user.hashed_password is None:
+        send_welcome(db, user=user)
+    elif user.is_active:
         write_letter(
             db,
             user=user,
@@ -215,8 +230,8 @@ def _tell_both_addresses(db: Session, user: User, *, old_email: str) -> None:
             recipient=old_email,
             new_email=user.email,
         )
-    if user.is_active and not user.is_verified:
-        send_verification(db, user=user)
+        if not user.is_verified:
+            send_verification(db, user=user)
 
 
 def shut_out(db: Session, *, user_id: int) -> None:
@@ -242,12 +257,6 @@ def delete_user(db: Session, *, user: User, actor: Principal) -> None:
     user.deleted_at = utc_now()
     db.flush()
     shut_out(db, user_id=user.id)
-
-
-def set_password(db: Session, *, user: User, password: str) -> None:
-    """Raises PasswordTooEasyError."""
-    refuse_easy_password(password, email=user.email, username=user.username)
-    store_password(db, user=user, hashed_password=hash_password(password))
 
 
 def _insert(db: Session, values: dict[str, Any]) -> User:

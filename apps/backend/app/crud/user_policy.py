@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from app.core.config import get_settings
 from app.core.errors import InvalidInputError, PermissionDeniedError
 from app.core.permissions import Permission, Principal, Role, Scope
 from app.core.security import is_common_password
@@ -100,6 +101,15 @@ def _exceeds(quota: int | None, actor: Principal) -> bool:
     """Nobody grants more than they hold; None is unlimited."""
     held: int | None = actor.profile["token_quota"]
     return held is not None and (quota is None or quota > held)
+
+
+def default_quota(actor: Principal | None) -> int | None:
+    """The server's default, unless it is more than whoever creates the user may grant."""
+    quota = get_settings().DEFAULT_TOKEN_QUOTA
+    if actor is None or actor.scope is Scope.ALL or not _exceeds(quota, actor):
+        return quota
+    held: int | None = actor.profile["token_quota"]
+    return held
 
 
 def refuse_unwritable(user: User, actor: Principal) -> None:

@@ -72,7 +72,7 @@ def _deliver(letter: OutgoingEmail, token: OneTimeToken | None, mailer: Mailer) 
     if letter.attempts > MAX_ATTEMPTS:  # Each time, whoever had it in hand died.
         return _bury(letter, f"given up after {MAX_ATTEMPTS} attempts, the last unfinished")
     if letter.template in crud_letter.LINK_PURPOSES and (token is None or not is_usable(token)):
-        return _bury(letter, "its link was used, withdrawn, or is past its time")
+        return _drop(letter)
     try:
         mailer.send(_write(letter, token))
     except NeverError as error:
@@ -113,6 +113,15 @@ def _fail(letter: OutgoingEmail, error: str) -> str:
         crud_letter.postpone(db, letter=letter, until=until, error=error)
     log.warning("letter postponed", letter_id=letter.id, template=letter.template, error=error)
     return "postponed"
+
+
+def _drop(letter: OutgoingEmail) -> str:
+    """Nothing went wrong: a newer letter has replaced it, say."""
+    error = "not sent: its link was used, replaced or withdrawn, or is past its time"
+    with unit_of_work() as db:
+        crud_letter.bury(db, letter=letter, error=error)
+    log.info("letter dropped", letter_id=letter.id, template=letter.template)
+    return "dropped"
 
 
 def _bury(letter: OutgoingEmail, error: str) -> str:

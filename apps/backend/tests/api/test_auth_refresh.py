@@ -8,7 +8,7 @@ import jwt
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -52,6 +52,11 @@ def count_live_tokens(db: Session) -> int:
 def is_ended(db: Session, login: Login) -> bool:
     statement = select(LoginSession.ended_at).where(LoginSession.id == login.session_id)
     return db.scalar(statement) is not None
+
+
+def refusals(db: Session) -> int:
+    statement = select(func.count()).where(AuditEvent.action == "refresh_refused")
+    return db.scalar(statement) or 0
 
 
 # --- Rotation.
@@ -470,3 +475,21 @@ def test_refresh_within_the_grace_needs_the_key_that_made_the_successor(login: L
         response = refresh(client, login.refresh_token)
 
     assert_error(response, 401, "INVALID_TOKEN")
+
+
+@pytest.mark.parametrize("why", ["ended", "expired", "idle", "inactive"])
+def test_refresh_refused_is_noted_whatever_the_cause(
+    anonymous: TestClient, db: Session, user: User, login: Login, why: str
+) -> None:
+    if why == "inactive":
+        db.execute(update(User).values(is_active=False))
+    elif why == "ended":
+        anonymous.post("/api/v1/auth/logout", json={"refresh_token": login.refresh_token})
+    else:
+        column = "expires_at" if why == "expired" else "idle_expires_at"
+        db.execute(update(LoginSession).values({column: utc_now()}))
+
+    response = refresh(anonymous, login.refresh_token)
+
+    assert_error(response, 401, "INVALID_TOKEN")
+    assert refusals(db) == 1

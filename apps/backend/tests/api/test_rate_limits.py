@@ -288,6 +288,16 @@ def test_login_counts_each_spelling_of_a_name_as_one(app_with: AppWith, ann: Use
     assert sign_in(asking, "bob@example.com").status_code == 401
 
 
+def test_login_counts_e_mail_and_user_name_as_one_account(app_with: AppWith, ann: User) -> None:
+    asking = client(app_with(RATE_LIMIT_LOGIN="2/minute"))
+
+    answers = [sign_in(asking, name) for name in (ann.email, ann.username)]
+
+    assert [answer.status_code for answer in answers] == [401, 401]
+    assert sign_in(asking, ann.username, password=PASSWORD).status_code == 429
+    assert sign_in(asking, ann.email, password=PASSWORD).status_code == 429
+
+
 def test_login_counts_unknown_names_alike(app_with: AppWith, ann: User) -> None:
     app = app_with(RATE_LIMIT_LOGIN="2/minute")
 
@@ -340,6 +350,18 @@ def test_login_counts_unreadable_bodies_for_the_address(
 
     assert unreadable == [int(name[:3])] * 2 + [429]
     assert_error(right, 429, "RATE_LIMITED")
+
+
+@pytest.mark.parametrize("path", ["auth/refresh", "auth/logout", "users/", "users/?nonsense=1"])
+def test_unreadable_requests_count_for_the_address_on_every_route(
+    app_with: AppWith, path: str
+) -> None:
+    asking = client(app_with(RATE_LIMIT_ANONYMOUS="2/minute"))
+    headers = {"Content-Type": "application/json"}
+
+    answers = statuses(lambda: asking.post(f"/api/v1/{path}", content=b"{", headers=headers), 3)
+
+    assert answers == [422 if "nonsense" in path else 400] * 2 + [429]
 
 
 def test_login_lock_expires_by_itself_however_often_it_is_tried(
@@ -720,7 +742,7 @@ def test_redis_holds_no_name_that_was_typed(
     with Redis.from_url(redis.url) as connection:
         keys = b" ".join(connection.keys()).decode()
 
-    assert keys.count("login:name:") == 2
+    assert (keys.count("login:user:"), keys.count("login:name:")) == (1, 1)
     assert keys.count("letters:name:") == 1
     assert "ann" not in keys
     assert "typed" not in keys

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
+from app.core.permissions import Role
 from app.models import OneTimeToken, User
 from tests.assertions import assert_error
 from tests.factories import make_user
@@ -30,6 +32,17 @@ PUBLIC_FIELDS = {
     "last_login_at",
     "version",
 }
+
+
+def test_create_user_by_a_manager_gives_no_more_quota_than_the_manager_has(
+    client_of: Callable[[User], TestClient], db: Session
+) -> None:
+    manager = make_user(db, role=Role.MANAGER, department="Sales", token_quota=5)
+
+    response = client_of(manager).post(URL, json={"email": EMAIL})
+
+    assert response.status_code == 201
+    assert response.json()["token_quota"] == 5
 
 
 def count_users(db: Session) -> int:

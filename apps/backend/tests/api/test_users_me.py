@@ -327,11 +327,26 @@ def test_update_me_takes_no_password_for_a_new_e_mail_that_was_changed_while_it_
     assert as_ann.get(URL).json()["email"] == "ann@example.com"
 
 
+def test_update_user_who_has_no_password_yet_invites_them_at_the_new_address(
+    as_admin: TestClient, anonymous: TestClient, db: Session
+) -> None:
+    created = as_admin.post("/api/v1/users/", json={"email": "mistpyed@example.com"}).json()
+    old = last_token(db)
+
+    as_admin.patch(f"/api/v1/users/{created['id']}", json={"email": "mistyped@example.com"})
+
+    assert letters(db)[1:] == [("invitation", "mistyped@example.com")]
+    new = {"token": last_token(db), "password": PASSWORD}
+    reset = "/api/v1/auth/password/reset"
+    assert_error(anonymous.post(reset, json=new | {"token": old}), 400, "SPENT_TOKEN", "token")
+    assert anonymous.post(reset, json=new).status_code == 200
+
+
 @pytest.mark.parametrize("is_verified", [True, False])
 def test_update_user_by_an_admin_with_a_new_e_mail_tells_the_old_address(
     as_admin: TestClient, db: Session, is_verified: bool
 ) -> None:
-    user = make_user(db, email="ann@example.com", is_verified=is_verified)
+    user = make_user(db, email="ann@example.com", password=PASSWORD, is_verified=is_verified)
     new = "margaret@example.com"
 
     response = as_admin.patch(own_url("{id}", user), json={"email": new})

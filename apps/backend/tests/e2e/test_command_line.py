@@ -14,7 +14,9 @@ from tests.project.tools import require_ruff
 from tests.server import BACKEND, free_port
 from tests.services.redis import RedisServer
 from tests.services.smtp import running_catcher
-from tests.settings import changed_settings
+from tests.settings import changed_settings, client_with
+
+PASSWORD = "wallpaper-on-tuesday"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         defaults = {
             "DATABASE_URL": f"sqlite:///{tmp_path}/commands.db",
             "WEB_CONCURRENCY": "1",  # Put back when `--workers` has set it.
+            "PUBLIC_URL": "",  # Likewise when `--port` has.
         }
         monkeypatch.setattr(sys, "argv", ["backdesk", *arguments])
         with changed_settings(**defaults | settings), pytest.raises(SystemExit) as ended:
@@ -106,6 +109,21 @@ def test_reset_password_names_an_unknown_user(run: Run) -> None:
 
     assert refused.returncode == 1
     assert "nobody@example.com" in refused.stderr
+
+
+def test_end_sessions_signs_everybody_out(run: Run, tmp_path: Path) -> None:
+    run("migrate")
+    run("create-admin", FIRST_ADMIN_EMAIL="ann@example.com", FIRST_ADMIN_PASSWORD=PASSWORD)
+    form = {"username": "ann@example.com", "password": PASSWORD}
+    with client_with(DATABASE_URL=f"sqlite:///{tmp_path}/commands.db") as client:
+        token = client.post("/api/v1/auth/login", data=form).json()["access_token"]
+
+    ended, again = run("end-sessions", "Ann@Example.com"), run("end-sessions")
+
+    assert (ended.stdout, again.stdout) == ("1 sessions are ended.\n", "0 sessions are ended.\n")
+    with client_with(DATABASE_URL=f"sqlite:///{tmp_path}/commands.db") as client:
+        headers = {"Authorization": f"Bearer {token}"}
+        assert client.get("/api/v1/users/me", headers=headers).status_code == 401
 
 
 def test_commands_before_the_first_migration_say_so(run: Run) -> None:

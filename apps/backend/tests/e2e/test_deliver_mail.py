@@ -398,7 +398,7 @@ def test_deliver_mail_does_not_send_a_link_that_opens_nothing(
 
     outcome = deliver_mail()
 
-    assert outcome == "1 dead"
+    assert outcome == "1 dropped"
     assert mail.letters == []
     assert state(db, letter)[2] == "its link was used, withdrawn, or is past its time"
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from app.api.api import UndeclaredRouteError, access_of, add_routes
@@ -63,6 +63,14 @@ def test_route_that_only_asks_who_is_there_stops_the_start() -> None:
     def get_secrets(actor: CurrentUser) -> None: ...
 
     with pytest.raises(UndeclaredRouteError, match="/secrets"):
+        add_routes(app)
+
+
+def test_route_past_the_framework_without_a_declaration_stops_the_start() -> None:
+    app = new_app()
+    app.add_route("/leak", lambda _request: Response("everything"))
+
+    with pytest.raises(UndeclaredRouteError, match="/leak"):
         add_routes(app)
 
 

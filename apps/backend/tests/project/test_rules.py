@@ -17,7 +17,7 @@ TESTS: Final = BACKEND / "tests"
 
 # Commits outside db/session.py: facts that must outlive a refusal.
 LAWFUL_COMMITS: Final = {
-    "crud/session.py: _refuse_reuse",  # A stolen session stays ended.
+    "crud/session.py: _refuse",  # A stolen session stays ended.
 }
 # What opens a transaction or ends it for good.
 TRANSACTIONS: Final = {"commit", "begin", "sessionmaker", "create_engine", "Session"}

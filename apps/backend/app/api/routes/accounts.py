@@ -2,7 +2,12 @@ from typing import Final
 
 from fastapi import Depends, Response
 
-from app.api.credentials import HashedChange, HashedReset, limited_password
+from app.api.credentials import (
+    HashedChange,
+    HashedReset,
+    limited_password,
+    require_open_registration,
+)
 from app.api.deps import DbSession, SignedInUser, just_signed_in, public
 from app.api.limits import (
     ACCOUNT_ADDRESS,
@@ -33,7 +38,7 @@ LETTER_ON_ITS_WAY: Final = Message(
     dependencies=[
         public,
         limited_by_address(ACCOUNT_ADDRESS),
-        Depends(crud_account.refuse_closed_registration),
+        Depends(require_open_registration),
         limited_by_registered,
     ],
 )

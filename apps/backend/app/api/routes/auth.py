@@ -9,11 +9,12 @@ from app.api.credentials import (
     GivenRefreshToken,
     Named,
     NamedSession,
+    limited_by_account,
     limited_logout,
     limited_refresh,
 )
 from app.api.deps import DbSession, Id, SignedInUser, just_signed_in, public, uncounted
-from app.api.limits import LOGIN_ADDRESS, limited_by_address, limited_by_name
+from app.api.limits import LOGIN_ADDRESS, limited_by_address
 from app.api.one_visit import HashingRoute
 from app.api.problems import problems
 from app.api.routing import AUTH_BODY_BYTES, Router
@@ -30,7 +31,7 @@ hashing = Router(route_class=HashingRoute)
     "/login",
     response_model=TokenPublic | CookiesPublic,
     responses=problems(401, 403),
-    dependencies=[public, limited_by_address(LOGIN_ADDRESS), limited_by_name],
+    dependencies=[public, limited_by_address(LOGIN_ADDRESS), limited_by_account],
 )
 def login(
     request: Request, response: Response, checked: CheckedLogin, db: DbSession
