@@ -400,7 +400,10 @@ def test_deliver_mail_does_not_send_a_link_that_opens_nothing(
 
     assert outcome == "1 dropped"
     assert mail.letters == []
-    assert state(db, letter)[2] == "its link was used, withdrawn, or is past its time"
+    assert (
+        state(db, letter)[2]
+        == "not sent: its link was used, replaced or withdrawn, or is past its time"
+    )
 
 
 def test_deliver_mail_leaves_a_letter_of_a_newer_release_to_others(
