@@ -1,6 +1,7 @@
 """The one table from families of refusals to statuses, and the translation of everybody else's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, cast
 
 import structlog
@@ -12,11 +13,17 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
+from app.api.limits import ANONYMOUS, count_address
 from app.api.media_type import UnsupportedMediaTypeError
+from app.api.threads import run_in_time
 from app.api.wording import text_of
 from app.core import errors
+from app.core.config import get_settings
 from app.db.integrity import LockedError, cause_of, domain_error, without_values
 from app.middleware.problem import problem_response
+from app.middleware.rate_limit_headers import STANDINGS
+
+Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 STATUSES: Final[Mapping[type[errors.DomainError], int]] = {
     errors.SpentTokenError: 400,
@@ -41,7 +48,9 @@ log = structlog.get_logger("backdesk.error")
 
 def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(errors.DomainError, _refusal)
-    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(UnsupportedMediaTypeError, _counted(_refusal))
+    app.add_exception_handler(RequestValidationError, _counted(_malformed))
+    app.add_exception_handler(400, _counted(_framework_refusal))
     app.add_exception_handler(HTTPException, _framework_refusal)
     app.add_exception_handler(DBAPIError, _database_fault)
     app.add_exception_handler(PoolTimeoutError, _database_fault)
@@ -66,6 +75,22 @@ async def _refusal(request: Request, error: Exception) -> Response:
         fields=error.fields,
         headers=headers,
     )
+
+
+def _counted(answer: Handler) -> Handler:
+    """Have what is refused before anybody has asked who it is from count for its address."""
+
+    async def count_and_answer(request: Request, error: Exception) -> Response:
+        counting = partial(count_address, request, ANONYMOUS)
+        seconds = get_settings().REQUEST_TIMEOUT_SECONDS
+        try:
+            if not request.scope["state"].get(STANDINGS):
+                await run_in_time(request.app.state.threads, counting, seconds=seconds)
+        except errors.DomainError as refusal:
+            return await _refusal(request, refusal)
+        return await answer(request, error)
+
+    return count_and_answer
 
 
 async def _malformed(request: Request, error: Exception) -> Response:

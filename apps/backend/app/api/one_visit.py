@@ -27,14 +27,13 @@ from fastapi.dependencies.models import (
     _is_gen_callable,
 )
 from fastapi.dependencies.utils import _get_flat_fields_from_params
-from fastapi.exceptions import HTTPException, RequestValidationError
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, _effective_route_context_var
 
-from app.api.limits import ANONYMOUS, AddressLimit, count_address
-from app.api.media_type import UnsupportedMediaTypeError, refuse_other_media_type
+from app.api.limits import AddressLimit
+from app.api.media_type import refuse_other_media_type
 from app.api.threads import run_in_time
 from app.core.config import get_settings
-from app.middleware.rate_limit_headers import STANDINGS
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -76,13 +75,6 @@ def _one_visit_handler(route: Any, executor: str, stock: Handler, inline: Handle
     limits = [c.call for c in route.dependant.dependencies if isinstance(c.call, AddressLimit)]
 
     async def handle(request: Request) -> Response:
-        try:
-            return await answer(request)
-        except (HTTPException, RequestValidationError, UnsupportedMediaTypeError):
-            await _count_unreadable(request)
-            raise
-
-    async def answer(request: Request) -> Response:
         seconds = get_settings().REQUEST_TIMEOUT_SECONDS
         if limits:  # Ahead of the body: unreadable ones count too. Redis may make a thread wait.
             counting = partial(_count, limits, request)
@@ -104,14 +96,6 @@ def _one_visit_handler(route: Any, executor: str, stock: Handler, inline: Handle
         )
 
     return handle
-
-
-async def _count_unreadable(request: Request) -> None:
-    """Count what was refused before anybody asked who it is from. Raises TooManyRequestsError."""
-    if not request.scope["state"].get(STANDINGS):
-        seconds = get_settings().REQUEST_TIMEOUT_SECONDS
-        counting = partial(count_address, request, ANONYMOUS)
-        await run_in_time(request.app.state.threads, counting, seconds=seconds)
 
 
 def _count(limits: Iterable[AddressLimit], request: Request) -> None:
