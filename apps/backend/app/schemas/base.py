@@ -1,7 +1,7 @@
 """What all schemas share. Input is strict, output is plain."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import (
@@ -56,10 +56,12 @@ def _is_unicode(value: str) -> bool:
 
 
 def _refuse_far_dates(value: datetime) -> datetime:
-    """Keep clear of years that overflow when a driver moves them between zones."""
+    """Keep clear of years that overflow when a driver moves them between zones; and of zones that
+    PostgreSQL does not know, such as +20:00.
+    """
     if not FIRST_YEAR <= value.year <= LAST_YEAR:
         raise PydanticCustomError("date_range", "The year must be between 2 and 9998.")
-    return value
+    return value.astimezone(UTC)
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_refuse_far_dates)]

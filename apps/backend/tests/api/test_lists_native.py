@@ -894,3 +894,13 @@ def test_get_user_items_refuses_unknown_parameters(as_user: TestClient, user: Us
     response = as_user.get(f"{USERS}{user.id}/items", params={"nope": "1"})
 
     assert_error(response, 422, "INVALID_REQUEST", "nope")
+
+
+@pytest.mark.parametrize("zone", ["+15:59", "+20:00", "-23:59"])
+def test_list_takes_a_moment_of_any_zone(as_admin: TestClient, zone: str) -> None:
+    response = as_admin.get(
+        "/api/v1/users/", params={"created_at_gte": f"2020-01-01T00:00:00{zone}"}
+    )
+
+    assert response.status_code == 200
+    assert len(response.json()) == 1

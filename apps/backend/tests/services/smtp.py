@@ -1,6 +1,7 @@
 """A mail server of the test's own, which keeps what it is sent and refuses what it is told to."""
 
 import asyncio
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from tests.server import free_port
 SENDER = "Backdesk <backdesk@example.com>"
 WAIT_SECONDS = 60
 LOGIN = ("backdesk", "wallpaper-on-tuesday")
+
+logging.getLogger("mail").setLevel(logging.ERROR)  # It tells of every command.
 
 
 @dataclass(frozen=True)
