@@ -14,6 +14,7 @@ from argon2.exceptions import VerifyMismatchError
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
 from app.core.config import Settings, get_settings
 from app.core.permissions import Role
@@ -156,6 +157,27 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     count("hash_secret")
     count("verify_secret")
     return calls
+
+
+@pytest.fixture
+def held_while_hashing(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many connections the application held, each time that it computed a password's hash."""
+    held: list[int] = []
+
+    def watch(name: str) -> None:
+        original = getattr(low_level, name)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            pool = get_engine().pool
+            assert isinstance(pool, QueuePool)
+            held.append(pool.checkedout())
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(low_level, name, watched)
+
+    watch("hash_secret")
+    watch("verify_secret")
+    return held
 
 
 @pytest.fixture

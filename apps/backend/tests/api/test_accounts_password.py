@@ -565,3 +565,13 @@ def test_password_that_is_easy_is_refused_without_hashing(
 
     assert_error(response, 422, "PASSWORD_TOO_EASY", field_of(way))
     assert hashes == []
+
+
+@WAYS
+def test_password_is_hashed_while_no_connection_is_held(
+    set_password: SetPassword, held_while_hashing: list[int]
+) -> None:
+    response = set_password("curtains-on-friday")
+
+    assert response.is_success, response.text
+    assert set(held_while_hashing) == {0}

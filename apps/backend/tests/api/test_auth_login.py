@@ -1,3 +1,6 @@
+import base64
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -8,6 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
+from app.core.security import HASHES_AT_ONCE
 from app.models import AuditEvent, LoginSession, User
 from tests.assertions import assert_error, what_tells
 from tests.factories import make_user
@@ -48,6 +52,15 @@ def test_login_gives_a_bearer_token(anonymous: TestClient, db: Session) -> None:
     assert (body["token_type"].lower(), body["expires_in"]) == ("bearer", 15 * 60)
     bearer = {"Authorization": f"Bearer {body['access_token']}"}
     assert anonymous.get("/api/v1/users/me", headers=bearer).json()["id"] == user.id
+
+
+def test_login_gives_a_refresh_token_of_256_bits(anonymous: TestClient, db: Session) -> None:
+    make_ann(db, password=PASSWORD)
+
+    tokens = {sign_in(anonymous, "annlee").json()["refresh_token"] for _ in range(2)}
+
+    assert len(tokens) == 2
+    assert {len(base64.urlsafe_b64decode(token + "=")) for token in tokens} == {32}
 
 
 def test_login_is_stored_by_no_cache(anonymous: TestClient, db: Session) -> None:
@@ -253,6 +266,44 @@ def test_login_at_once_renews_a_hash_for_all(anonymous: TestClient, db: Session)
     assert statuses(responses) == {200: 4}
     assert str(ann.hashed_password).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert sign_in(anonymous, "annlee").status_code == 200
+
+
+def test_login_holds_no_connection_while_it_hashes(
+    anonymous: TestClient, db: Session, held_while_hashing: list[int]
+) -> None:
+    make_ann(db, hashed_password=OLD_HASHER.hash(PASSWORD))
+    held_while_hashing.clear()
+
+    sign_in(anonymous, "annlee", "curtains-on-friday")
+    sign_in(anonymous, "annlee")
+
+    assert held_while_hashing == [0, 0, 0]  # The last one renews.
+
+
+def test_login_at_once_hashes_no_more_passwords_than_are_allowed(
+    anonymous: TestClient, db: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_ann(db, password=PASSWORD)
+    lock, verify = threading.Lock(), low_level.verify_secret
+    running = [0]
+    peaks: list[int] = []
+
+    def counted(*args: Any) -> bool:
+        with lock:
+            running[0] += 1
+            peaks.append(running[0])
+        time.sleep(0.05)  # So that those who may, meet.
+        try:
+            return verify(*args)
+        finally:
+            with lock:
+                running[0] -= 1
+
+    monkeypatch.setattr(low_level, "verify_secret", counted)
+    responses = at_once([lambda: sign_in(anonymous, "annlee")] * 12)
+
+    assert statuses(responses) == {200: 12}
+    assert max(peaks) <= HASHES_AT_ONCE
 
 
 def test_login_refused_leaves_a_hash_of_another_cost(anonymous: TestClient, db: Session) -> None:

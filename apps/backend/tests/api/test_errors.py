@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import FastAPI, Form, HTTPException, Response
 from fastapi.testclient import TestClient
-from sqlalchemy import text
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,7 +22,7 @@ from app.core.config import get_settings
 from app.core.errors import NotFoundError
 from app.db.session import get_engine
 from app.main import create_app
-from app.models import User
+from app.models import Item, User
 from tests.assertions import assert_error
 from tests.conftest import POSTGRESQL
 from tests.factories import make_item
@@ -469,6 +469,13 @@ def add_refusals(router: Router) -> None:
     def refuse_domain() -> None:
         raise NotFoundError
 
+    @router.post("/changed-meanwhile/{item_id}")
+    def change_what_was_changed(item_id: int, db: DbSession) -> None:
+        item = db.get_one(Item, item_id)
+        db.execute(text("UPDATE items SET version = version + 1"))
+        item.title = SECRET
+        db.flush()
+
     @router.post("/form")
     def read_form(value: Annotated[int, Form()]) -> int:
         return value
@@ -554,6 +561,18 @@ def test_refusal_of_the_domain_has_its_own_code(crashing: TestClient) -> None:
     response = crashing.get("/crash/domain")
 
     assert_error(response, 404, "NOT_FOUND")
+
+
+def test_change_of_a_row_that_others_changed_meanwhile_is_a_conflict(
+    crashing: TestClient, db: Session, user: User
+) -> None:
+    item = make_item(db, owner=user, title="Lamp")
+
+    response = crashing.post(f"/crash/changed-meanwhile/{item.id}")
+
+    assert_error(response, 409, "LOCKED")
+    db.refresh(item)
+    assert (item.title, item.version) == ("Lamp", 1)
 
 
 def test_unreadable_form_is_not_called_json(crashing: TestClient) -> None:
@@ -671,6 +690,23 @@ def test_write_that_waits_too_long_for_a_lock_is_refused_and_undone(
         assert_error(refused, 409, "LOCKED")
     assert later.status_code == 201
     assert as_user.get(ITEMS).headers["x-total-count"] == "1"
+
+
+def test_read_and_write_do_not_wait_for_each_other(
+    as_user: TestClient, db: Session, user: User
+) -> None:
+    item = make_item(db, owner=user, title="Lamp")
+
+    with get_engine().execution_options(isolation_level="AUTOCOMMIT").connect() as other:
+        other.exec_driver_sql("BEGIN")
+        other.execute(select(Item.title)).all()
+        written = as_user.patch(f"{ITEMS}{item.id}", json={"title": "Shelf"})
+        other.exec_driver_sql("ROLLBACK")
+    with get_engine().connect() as other:
+        other.execute(update(Item).values(title="not committed"))
+        read = as_user.get(f"{ITEMS}{item.id}")
+
+    assert (written.status_code, read.json()["title"]) == (200, "Shelf")
 
 
 @pytest.mark.postgresql

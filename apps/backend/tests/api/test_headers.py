@@ -162,6 +162,14 @@ def test_answer_over_https_promises_https(as_user: TestClient, path: str) -> Non
     assert response.headers["strict-transport-security"].startswith("max-age=")
 
 
+@pytest.mark.parametrize("path", ["/docs", "/docs/assets/swagger-ui.css", "/api/v1/openapi.json"])
+def test_docs_page_is_gone_where_it_is_switched_off(database: None, path: str) -> None:
+    with client_with(DOCS_ENABLED="false") as client:
+        response = client.get(path)
+
+    assert_error(response, 404, "NOT_FOUND")
+
+
 @pytest.mark.parametrize(
     "path", [ME, ITEMS, "/nope", "/health", "/api/v1/openapi.json", "/docs/", "/docs/assets/x.js"]
 )

@@ -3,21 +3,25 @@
 import os
 import re
 import signal
+import smtplib
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import time_machine
 from fastapi.testclient import TestClient
 from sqlalchemy import inspect, select, text
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
 from app.core.clock import utc_now
 from app.core.config import get_settings
+from app.db.session import get_engine
 from app.models import OneTimeToken, OutgoingEmail, User
 from app.schemas.letter import LetterStatus, LetterTemplate
 from app.tasks.deliver_mail import MAX_ATTEMPTS, deliver_mail
@@ -173,6 +177,26 @@ def test_deliver_mail_keeps_one_connection_for_all_letters(mail: Catcher, db: Se
 
     assert outcome == "5 sent"
     assert len(mail.sessions) == 1
+
+
+def test_deliver_mail_holds_no_connection_while_it_sends(
+    mail: Catcher, db: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_letter(db)
+    held: list[int] = []
+    send = smtplib.SMTP.send_message
+
+    def watched(*args: Any) -> Any:
+        pool = get_engine().pool
+        assert isinstance(pool, QueuePool)
+        held.append(pool.checkedout())
+        return send(*args)
+
+    monkeypatch.setattr(smtplib.SMTP, "send_message", watched)
+    deliver_mail()
+
+    assert held == [0]
+    assert len(mail.letters) == 1
 
 
 def test_deliver_mail_leaves_letters_that_are_not_due(mail: Catcher, db: Session) -> None:
