@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
-from app.models import AuditEvent, User
+from app.models import AuditEvent, OutgoingEmail, User
 from tests.assertions import assert_error, what_tells
 from tests.factories import make_user
 from tests.letters import last_token, letters
@@ -67,6 +67,13 @@ def test_register_sends_a_letter_to_verify_the_address(visitor: TestClient, db: 
     register(visitor)
 
     assert letters(db) == [("verify_email", EMAIL)]
+
+
+def test_register_puts_no_word_of_its_own_into_the_letter(visitor: TestClient, db: Session) -> None:
+    register(visitor, full_name="Win at evil.example", username="evil.example")
+
+    parameters = db.scalars(select(OutgoingEmail.parameters)).one()
+    assert "evil" not in str(parameters)
 
 
 def test_register_is_closed_unless_it_is_opened(anonymous: TestClient, db: Session) -> None:

@@ -261,6 +261,16 @@ def test_update_user_sets_a_password_that_replaces_the_old_one(
     assert statuses == [401, 200]
 
 
+def test_update_user_with_a_password_ends_every_session_of_theirs(
+    as_admin: TestClient, as_user: TestClient, user: User
+) -> None:
+    response = as_admin.patch(f"{URL}{user.id}", json={"password": PASSWORD})
+
+    assert response.status_code == 200
+    assert_error(as_user.get(f"{URL}me"), 401, "INVALID_TOKEN")
+    assert as_admin.get(f"{URL}me").status_code == 200
+
+
 @pytest.mark.parametrize(
     "values",
     [
