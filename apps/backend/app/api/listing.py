@@ -159,6 +159,10 @@ class ListParameters:
                 ref_template="#/components/schemas/{model}"
             )
             schema.pop("$defs", None)  # The public schema brings them.
+            if "anyOf" in schema["items"]:  # Null is for the dialects: no text in a URL means it.
+                schema["items"] = next(
+                    one for one in schema["items"]["anyOf"] if one != {"type": "null"}
+                )
             documented.append(_parameter(name, schema, _MEANINGS[operator].format(field)))
         return {"parameters": documented}
 
