@@ -43,6 +43,11 @@ def pytest_report_header() -> str:
     return f"database: {'PostgreSQL' if POSTGRESQL else 'SQLite'}"
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if POSTGRESQL is None and item.get_closest_marker("postgresql") is not None:
+        pytest.skip("TEST_DATABASE_URL is not set")
+
+
 @pytest.fixture(scope="session")
 def database_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     if POSTGRESQL is None:
@@ -79,7 +84,7 @@ def _empty_database(database: None) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def _engine_of_tests(database_url: str) -> Iterator[Engine]:
-    engine = create_engine(database_url, isolation_level="AUTOCOMMIT")
+    engine = create_engine(database_url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
     yield engine
     engine.dispose()
 

@@ -135,15 +135,6 @@ def get_current_user(user: SignedInUser) -> Principal:
 CurrentUser = Annotated[Principal, Depends(get_current_user)]
 
 
-def get_verified_user(user: CurrentUser) -> Principal:
-    if not user.is_verified:
-        raise NotVerifiedError
-    return user
-
-
-VerifiedUser = Annotated[Principal, Depends(get_verified_user)]
-
-
 @dataclass(frozen=True)
 class RequiredPermission:
     """A dependency that a route declares; equal ones are checked once."""

@@ -7,7 +7,7 @@ from app.core.config import get_settings
 from app.core.errors import PermissionDeniedError, SpentTokenError
 from app.core.permissions import Principal, Role
 from app.core.security import hash_password, verify_password
-from app.crud import audit
+from app.crud import audit as crud_audit
 from app.crud import user as crud_user
 from app.crud.letter import send_verification, write_letter
 from app.crud.one_time_token import issue_token, owner_of_token, use_token
@@ -146,7 +146,7 @@ def _asked_for(db: Session, *, email: str, action: str) -> User | None:
     statement = select(User).where(User.email == email, User.is_active)
     user = db.scalar(statement.with_for_update(key_share=True))  # Of two links one stays good.
     known_id = user.id if user is not None else None
-    audit.record(db, action=action, resource_type="user", resource_id=known_id)
+    crud_audit.record(db, action=action, resource_type="user", resource_id=known_id)
     return user
 
 

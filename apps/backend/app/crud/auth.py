@@ -11,7 +11,7 @@ from app.core.clock import utc_now
 from app.core.errors import NotAuthenticatedError
 from app.core.permissions import Principal, Role
 from app.core.security import AccessClaims, verify_password
-from app.crud import audit
+from app.crud import audit as crud_audit
 from app.crud.session import (
     OpenSession,
     SessionNotFoundError,
@@ -125,14 +125,14 @@ def log_in(db: Session, *, credentials: Credentials, new_hash: str | None) -> Op
     session = open_session(db, user_id=credentials.user_id)
     origin.actor_id, origin.actor_email = credentials.user_id, credentials.email
     origin.session_id = session.id
-    audit.record(db, action="login", resource_type="user", resource_id=credentials.user_id)
+    crud_audit.record(db, action="login", resource_type="user", resource_id=credentials.user_id)
     return session
 
 
 def note_failed_login(db: Session, *, credentials: Credentials | None) -> None:
     """What was typed as a name is not noted: it may be a password."""
     known_id = credentials.user_id if credentials is not None else None
-    audit.record(db, action="login_failed", resource_type="user", resource_id=known_id)
+    crud_audit.record(db, action="login_failed", resource_type="user", resource_id=known_id)
 
 
 def log_out(db: Session, *, claims: AccessClaims) -> None:
@@ -153,23 +153,23 @@ def _record_logout(db: Session, action: str, claims: AccessClaims) -> None:
     origin = origin_of(db)
     origin.actor_id, origin.session_id = claims.user_id, claims.session_id
     origin.actor_email = db.scalar(select(User.email).where(User.id == claims.user_id))
-    audit.record(db, action=action, resource_type="user", resource_id=claims.user_id)
+    crud_audit.record(db, action=action, resource_type="user", resource_id=claims.user_id)
 
 
 def end_own_session(db: Session, *, session_id: int, actor: Principal) -> None:
     """Raises SessionNotFoundError."""
     if not end_session(db, session_id=session_id, user_id=actor.id):
         raise SessionNotFoundError
-    audit.record(db, action="session_ended", resource_type="session", resource_id=session_id)
+    crud_audit.record(db, action="session_ended", resource_type="session", resource_id=session_id)
 
 
 def end_sessions_of(db: Session, *, user_id: int) -> int:
     count = end_sessions(db, user_id=user_id)
-    audit.record(db, action="sessions_ended", resource_type="user", resource_id=user_id)
+    crud_audit.record(db, action="sessions_ended", resource_type="user", resource_id=user_id)
     return count
 
 
 def end_sessions_of_all(db: Session) -> int:
     count = end_every_session(db)
-    audit.record(db, action="sessions_ended", resource_type="user", resource_id=None)
+    crud_audit.record(db, action="sessions_ended", resource_type="user", resource_id=None)
     return count

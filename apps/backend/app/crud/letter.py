@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.core.errors import ConflictError, NotFoundError
-from app.crud import audit
+from app.crud import audit as crud_audit
 from app.crud.batch import delete_batch
 from app.crud.listing import Listing, Page, get_page, public_columns
 from app.crud.one_time_token import is_usable, issue_token
@@ -122,7 +122,7 @@ def resend_letter(db: Session, *, letter: OutgoingEmail) -> OutgoingEmail:
         _renew_link(db, letter)
     letter.status, letter.due_at = LetterStatus.WAITING, utc_now()
     letter.attempts, letter.last_error = 0, None
-    audit.record(db, action="letter_resent", resource_type="letter", resource_id=letter.id)
+    crud_audit.record(db, action="letter_resent", resource_type="letter", resource_id=letter.id)
     return letter
 
 

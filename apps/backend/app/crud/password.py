@@ -2,7 +2,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from app.crud import audit
+from app.crud import audit as crud_audit
 from app.crud.letter import write_letter
 from app.crud.one_time_token import withdraw_tokens
 from app.crud.session import end_sessions
@@ -31,6 +31,6 @@ def store_password(
     db.flush()
     end_sessions(db, user_id=user.id, but=kept_session_id)
     withdraw_tokens(db, user_id=user.id, purposes=SETS_PASSWORD)
-    audit.record(db, action="password_changed", resource_type="user", resource_id=user.id)
+    crud_audit.record(db, action="password_changed", resource_type="user", resource_id=user.id)
     if had_password and user.is_active:
         write_letter(db, user=user, template=LetterTemplate.PASSWORD_CHANGED)

@@ -19,7 +19,7 @@ from app.core.security import (
     new_secret,
     present_key_id,
 )
-from app.crud import audit
+from app.crud import audit as crud_audit
 from app.crud.batch import delete_batch
 from app.db.session import origin_of
 from app.models.session import LoginSession, RefreshToken
@@ -173,7 +173,7 @@ def _refuse(db: Session, session_id: int, user_id: int, refusal: NotAuthenticate
     """End the session, if it has not ended yet, and note who was turned away."""
     end_session(db, session_id=session_id, user_id=user_id)
     origin_of(db).session_id = session_id
-    audit.record(db, action="refresh_refused", resource_type="user", resource_id=user_id)
+    crud_audit.record(db, action="refresh_refused", resource_type="user", resource_id=user_id)
     db.commit()  # The refusal must not bring the session back to life.
     raise refusal
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.core.origin import Origin
-from app.crud import audit
+from app.crud import audit as crud_audit
 from app.crud import job as crud_job
 from app.crud.job import JobNotFoundError, JobRunningError, Outcome
 from app.db.borrowing import on_its_own
@@ -93,7 +93,7 @@ def run_job(name: str, *, origin: Origin | None = None) -> Outcome:
 
 def _note_run(db: Session, name: str) -> None:
     changes = {"name": [None, name]}
-    audit.record(db, action="job_run", resource_type="job", resource_id=None, changes=changes)
+    crud_audit.record(db, action="job_run", resource_type="job", resource_id=None, changes=changes)
 
 
 def due_jobs() -> list[ScheduledJob]:

@@ -16,10 +16,10 @@ from app.core.clock import utc_now
 from app.db.session import get_engine
 from app.models import AuditEvent, OneTimeToken, User
 from tests.assertions import assert_error, what_tells
-from tests.conftest import POSTGRESQL
 from tests.factories import Login, make_login, make_user
 from tests.later import later
 from tests.letters import last_token, letters
+from tests.logins import bearer, is_signed_in
 from tests.racing import Call, at_once, statuses
 from tests.settings import changed_settings
 
@@ -48,10 +48,6 @@ def login(db: Session, ann: User) -> Login:
     return make_login(db, user=ann)
 
 
-def bearer(login: Login) -> dict[str, str]:
-    return {"Authorization": f"Bearer {login.access_token}"}
-
-
 def forgot(client: TestClient, email: str = EMAIL) -> Response:
     return client.post(FORGOT, json={"email": email})
 
@@ -73,15 +69,6 @@ def change(client: TestClient, login: Login, current: str = OLD, new: str = NEW)
 def sign_in(client: TestClient, password: str) -> int:
     form = {"username": EMAIL, "password": password}
     return client.post("/api/v1/auth/login", data=form).status_code
-
-
-def is_signed_in(client: TestClient, login: Login) -> bool:
-    """Whether both tokens work; that only one of them does is never right."""
-    asked = client.get(ME, headers=bearer(login)).status_code
-    body = {"refresh_token": login.refresh_token}
-    refreshed = client.post("/api/v1/auth/refresh", json=body).status_code
-    assert (asked, refreshed) in {(200, 200), (401, 401)}
-    return asked == 200
 
 
 # --- Asking for a letter.
@@ -222,7 +209,6 @@ def test_reset_password_at_once_takes_a_token_once(
 
 
 @pytest.mark.postgresql
-@pytest.mark.skipif(POSTGRESQL is None, reason="TEST_DATABASE_URL is not set")
 def test_reset_password_while_the_account_is_shut_waits_for_nobody_in_a_circle(
     anonymous: TestClient, db: Session, ann: User
 ) -> None:

@@ -14,6 +14,7 @@ from app.models import AuditEvent, LoginSession, User
 from tests.assertions import assert_error
 from tests.factories import Login, make_login, make_user
 from tests.later import later
+from tests.logins import bearer, is_signed_in
 from tests.settings import client_with
 
 URL = "/api/v1/auth/logout"
@@ -35,19 +36,6 @@ BY_ANY_WAY = pytest.mark.parametrize("way", WAYS)
 @pytest.fixture
 def login(db: Session, user: User) -> Login:
     return make_login(db, user=user)
-
-
-def bearer(login: Login) -> dict[str, str]:
-    return {"Authorization": f"Bearer {login.access_token}"}
-
-
-def is_signed_in(client: TestClient, login: Login) -> bool:
-    """Whether both tokens work; that only one of them does is never right."""
-    asked = client.get("/api/v1/users/me", headers=bearer(login)).status_code
-    body = {"refresh_token": login.refresh_token}
-    refreshed = client.post("/api/v1/auth/refresh", json=body).status_code
-    assert (asked, refreshed) in {(200, 200), (401, 401)}
-    return asked == 200
 
 
 def actions(db: Session) -> list[str]:

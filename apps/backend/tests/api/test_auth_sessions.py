@@ -13,6 +13,7 @@ from app.core.clock import utc_now
 from app.models import AuditEvent, LoginSession, User
 from tests.assertions import assert_error
 from tests.factories import Login, make_login, make_session, make_user
+from tests.logins import bearer, is_signed_in
 
 URL = "/api/v1/auth/sessions"
 ME = "/api/v1/users/me"
@@ -37,19 +38,6 @@ OVER: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def login(db: Session, user: User) -> Login:
     return make_login(db, user=user)
-
-
-def bearer(login: Login) -> dict[str, str]:
-    return {"Authorization": f"Bearer {login.access_token}"}
-
-
-def is_signed_in(client: TestClient, login: Login) -> bool:
-    """Whether both tokens work; that only one of them does is never right."""
-    asked = client.get(ME, headers=bearer(login)).status_code
-    body = {"refresh_token": login.refresh_token}
-    refreshed = client.post("/api/v1/auth/refresh", json=body).status_code
-    assert (asked, refreshed) in {(200, 200), (401, 401)}
-    return asked == 200
 
 
 def ids(records: list[dict[str, Any]]) -> list[int]:

@@ -27,13 +27,11 @@ from app.models import (
     RefreshToken,
     User,
 )
-from app.models.one_time_token import TokenPurpose
-from app.schemas.letter import LetterStatus, LetterTemplate
+from app.schemas.letter import LetterStatus
 from app.tasks.clean_up import clean_up
 from app.tasks.retention import apply_retention
 from tests.assertions import assert_error
-from tests.conftest import POSTGRESQL
-from tests.factories import make_session, make_user
+from tests.factories import make_letter, make_one_time_token, make_session, make_user
 from tests.later import later
 from tests.server import BACKEND
 from tests.settings import changed_settings
@@ -75,39 +73,6 @@ def log_in(client: TestClient, user: User) -> str:
 
 def refresh(client: TestClient, token: str) -> Any:
     return client.post(REFRESH, json={"refresh_token": token})
-
-
-def make_one_time_token(db: Session, *, user: User, **values: Any) -> OneTimeToken:
-    now = utc_now()
-    defaults = {
-        "purpose": TokenPurpose.RESET_PASSWORD,
-        "email": user.email,
-        "nonce": "n",
-        "key_id": "k",
-        "token_hash": f"{count(db, OneTimeToken)}",
-        "created_at": now,
-        "expires_at": now + timedelta(hours=1),
-    }
-    token = OneTimeToken(user_id=user.id, **defaults | values)
-    db.add(token)
-    db.commit()
-    return token
-
-
-def make_letter(db: Session, **values: Any) -> OutgoingEmail:
-    now = utc_now()
-    defaults = {
-        "recipient": "ann@example.com",
-        "template": LetterTemplate.WELCOME,
-        "parameters": {},
-        "status": LetterStatus.WAITING,
-        "created_at": now,
-        "due_at": now,
-    }
-    letter = OutgoingEmail(**defaults | values)
-    db.add(letter)
-    db.commit()
-    return letter
 
 
 def make_audit_events(*, number: int, age: timedelta) -> None:
@@ -300,7 +265,6 @@ def test_run_deletes_more_than_a_batch(as_admin: TestClient, db: Session) -> Non
 
 
 @pytest.mark.postgresql
-@pytest.mark.skipif(POSTGRESQL is None, reason="TEST_DATABASE_URL is not set")
 def test_run_of_a_few_seconds_leaves_the_rest_to_the_next(
     as_admin: TestClient, db: Session
 ) -> None:
@@ -327,7 +291,6 @@ def test_run_of_a_few_seconds_leaves_the_rest_to_the_next(
 
 
 @pytest.mark.postgresql
-@pytest.mark.skipif(POSTGRESQL is None, reason="TEST_DATABASE_URL is not set")
 def test_clean_up_passes_rows_in_other_hands_by(
     as_admin: TestClient, db: Session, user: User
 ) -> None:

@@ -710,7 +710,6 @@ def test_read_and_write_do_not_wait_for_each_other(
 
 
 @pytest.mark.postgresql
-@pytest.mark.skipif(POSTGRESQL is None, reason="TEST_DATABASE_URL is not set")
 def test_statement_that_takes_too_long_is_unavailable(db: Session) -> None:
     with changed_settings(STATEMENT_TIMEOUT_SECONDS="0.1"):
         app = create_app()
@@ -726,7 +725,6 @@ def test_statement_that_takes_too_long_is_unavailable(db: Session) -> None:
 
 
 @pytest.mark.postgresql
-@pytest.mark.skipif(POSTGRESQL is None, reason="TEST_DATABASE_URL is not set")
 def test_read_after_the_database_has_ended_its_connections_is_served_again(
     as_user: TestClient, db: Session
 ) -> None:

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,11 +15,11 @@ from sqlalchemy.orm import Session
 from app.core.clock import utc_now
 from app.core.permissions import Role
 from app.core.security import hash_secret, new_secret, present_key_id
+from app.crud.letter import LINK_PURPOSES
 from app.crud.one_time_token import token_text
-from app.models import AuditEvent, Item, Job, OneTimeToken, OutgoingEmail, RefreshToken, User
-from app.models.one_time_token import TokenPurpose
+from app.models import AuditEvent, Item, Job, OneTimeToken, RefreshToken, User
 from app.schemas.letter import LetterStatus, LetterTemplate
-from tests.factories import make_item, make_session, make_user
+from tests.factories import make_item, make_letter_with_link, make_session, make_user
 from tests.rows import every_row
 
 PASSWORD = "wallpaper-on-tuesday"
@@ -39,7 +38,11 @@ def make_rows(db: Session, *, user: User) -> set[str]:
     for text in refresh_tokens:
         values = {"token_hash": hash_secret(text), "created_at": now, "key_id": present_key_id()}
         db.add(RefreshToken(session_id=session.id, **values))
-    letters = [make_letter(db, user=user, purpose=purpose) for purpose in TokenPurpose]
+    links = [
+        make_letter_with_link(db, user=user, template=template, status=LetterStatus.DEAD)
+        for template in map(LetterTemplate, LINK_PURPOSES)
+    ]
+    tokens = [db.get_one(OneTimeToken, letter.token_id) for letter in links]
     db.add(Job(name=f"delivery {user.id}", due_at=now, started_at=now, outcome="3 letters"))
     db.add(
         AuditEvent(
@@ -57,38 +60,8 @@ def make_rows(db: Session, *, user: User) -> set[str]:
     )
     db.commit()
     stored = {user.hashed_password or "", *map(hash_secret, refresh_tokens)}
-    one_time = {text for token in letters for text in (token.nonce, token.token_hash)}
-    return {PASSWORD, *refresh_tokens, *stored, *one_time, *map(token_text, letters)}
-
-
-def make_letter(db: Session, *, user: User, purpose: TokenPurpose) -> OneTimeToken:
-    now = utc_now()
-    token = OneTimeToken(
-        user_id=user.id,
-        purpose=purpose,
-        email=user.email,
-        nonce=new_secret(),
-        key_id=present_key_id(),
-        created_at=now,
-        expires_at=now + timedelta(hours=1),
-    )
-    token.token_hash = hash_secret(token_text(token))
-    db.add(token)
-    db.flush()
-    db.add(
-        OutgoingEmail(
-            recipient=user.email,
-            template=LetterTemplate.RESET_PASSWORD,
-            parameters={"name": user.username},
-            token_id=token.id,
-            status=LetterStatus.DEAD,
-            created_at=now,
-            due_at=now,
-            last_error="refused",
-        )
-    )
-    db.flush()
-    return token
+    one_time = {text for token in tokens for text in (token.nonce, token.token_hash)}
+    return {PASSWORD, *refresh_tokens, *stored, *one_time, *map(token_text, tokens)}
 
 
 def told_secrets(response: Response, secrets: set[str]) -> set[str]:

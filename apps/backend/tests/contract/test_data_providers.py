@@ -9,11 +9,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 import httpx2
 import pytest
 
+from tests.absent import leave_out, program
 from tests.server import Server
 
 if sys.platform != "win32":
@@ -61,7 +61,7 @@ def install_packages(folder: Path) -> None:
         shutil.copy(CLIENTS / name, folder)
     try:
         subprocess.run(
-            [executable("npm"), "ci", "--no-audit", "--no-fund"],
+            [program("npm"), "ci", "--no-audit", "--no-fund"],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -77,21 +77,6 @@ def install_packages(folder: Path) -> None:
 def first_complaint(output: str) -> str:
     complaints = [line for line in output.splitlines() if not line.startswith("npm warn")]
     return "; ".join(complaints[:3]) or "npm ci failed"
-
-
-def executable(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        leave_out(f"{name} is not installed")
-    return path
-
-
-def leave_out(reason: str) -> NoReturn:
-    """Skip what depends on node and its packages; where CI is set, nothing may be left out."""
-    line = f"The data providers of react-admin and refine are not tested: {reason}."
-    if os.environ.get("CI"):
-        pytest.fail(line, pytrace=False)
-    pytest.skip(line)
 
 
 def access_token(server: Server) -> str:
@@ -117,7 +102,7 @@ def test_items_serve_the_unmodified_data_provider(
     }
 
     run = subprocess.run(
-        [executable("node"), clients / f"{script}.mjs"],
+        [program("node"), clients / f"{script}.mjs"],
         env=environment,
         capture_output=True,
         text=True,

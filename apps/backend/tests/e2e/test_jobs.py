@@ -19,7 +19,6 @@ from app.core.clock import utc_now
 from app.db.session import get_engine, unit_of_work
 from app.models import AuditEvent, Base, Job, LoginSession, User
 from tests.assertions import assert_error
-from tests.conftest import POSTGRESQL
 from tests.factories import make_job, make_session
 from tests.server import BACKEND, running_server
 
@@ -168,7 +167,6 @@ def test_server_without_jobs_leaves_them_to_others(
 
 
 @pytest.mark.postgresql
-@pytest.mark.skipif(POSTGRESQL is None, reason="TEST_DATABASE_URL is not set")
 def test_server_ends_when_told_in_the_midst_of_a_job(
     db: Session, database_url: str, tmp_path: Path
 ) -> None:

@@ -12,8 +12,9 @@ from typing import Final
 
 import pytest
 
+from tests.absent import leave_out
 from tests.project.markdown import TOP
-from tests.project.tools import leave_out, require_tool
+from tests.project.tools import require_tool
 from tests.server import free_port
 
 LOCKS: Final = {"requirements.txt": "test.in", "requirements/dev.txt": "dev.in"}

@@ -1,8 +1,6 @@
 import importlib.util
-import os
-from typing import NoReturn
 
-import pytest
+from tests.absent import leave_out
 
 
 def require_ruff() -> None:
@@ -13,8 +11,3 @@ def require_tool(name: str) -> None:
     """Skip where a tool of the linters' lock is not there."""
     if importlib.util.find_spec(name) is None:
         leave_out(f"{name} is not installed: python3 manage.py lint installs it")
-
-
-def leave_out(reason: str) -> NoReturn:
-    """Skip; where CI is set, nothing may be left out."""
-    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)

@@ -6,7 +6,6 @@ import base64
 import fcntl
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-import pytest
+from tests.absent import program
 
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS: Final = (
@@ -39,12 +38,7 @@ TAKE_PIPES: Final = (
 
 
 def require_browser() -> str:
-    """Skip where there is none; where CI is set, nothing may be left out."""
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        text = "needs Chromium"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(text)
-    return found
+    return program(*BROWSERS)
 
 
 @dataclass

@@ -16,8 +16,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from app.db import migrations
+from tests.absent import program
 from tests.server import free_port
-from tests.services import program
 from tests.settings import changed_settings
 
 START_SECONDS: Final = 30

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.absent import program
 from tests.server import free_port
-from tests.services import program
 
 START_SECONDS = 10
 

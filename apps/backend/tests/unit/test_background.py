@@ -3,14 +3,14 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -60,19 +60,6 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-@pytest.fixture
-def attempts(database: None) -> Iterator[list[str]]:
-    """The statements that reach the database."""
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    event.listen(get_engine(), "before_cursor_execute", note)
-    yield seen
-    event.remove(get_engine(), "before_cursor_execute", note)
-
-
 def test_background_runs_every_job_that_is_due_once(db: Session) -> None:
     make_job(db, name="retention", due_at=utc_now() - timedelta(seconds=1), outcome="old")
     make_job(db, name="clean-up", outcome="not due")
@@ -114,22 +101,24 @@ def test_run_whose_lease_was_over_does_not_end_the_next(db: Session) -> None:
     assert row.runs_until is not None
 
 
-def test_background_looks_with_one_statement(db: Session, attempts: list[str]) -> None:
+def test_background_looks_with_one_statement(db: Session, statements: list[str]) -> None:
     for name in JOBS:
         make_job(db, name=name)
 
     with background_jobs(pause_seconds=PAUSE_SECONDS):
-        wait_until(lambda: len(attempts) >= 5)
+        wait_until(lambda: len(statements) >= 5)
 
-    assert {one.split()[0] for one in attempts} == {"SELECT"}
+    assert {one.split()[0] for one in statements} == {"SELECT"}
 
 
-def test_background_holds_no_connection_between_two_looks(db: Session, attempts: list[str]) -> None:
+def test_background_holds_no_connection_between_two_looks(
+    db: Session, statements: list[str]
+) -> None:
     for name in JOBS:
         make_job(db, name=name)
 
     with background_jobs(pause_seconds=PATIENCE_SECONDS):
-        wait_until(lambda: attempts != [])
+        wait_until(lambda: statements != [])
         wait_until(lambda: "Current Checked out connections: 0" in get_engine().pool.status())
 
 

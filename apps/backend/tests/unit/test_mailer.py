@@ -1,16 +1,15 @@
 """The way to the mail server: encrypted, signed in, or named when it is wrong."""
 
-import shutil
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from os import environ
 from pathlib import Path
 
 import pytest
 
 from app.core.mailer import Letter, Mailer, MailServerError, NeverError, try_mail_server
+from tests.absent import program
 from tests.server import free_port
 from tests.services.smtp import LOGIN, Catcher, knows_login, running_catcher, silent_server
 from tests.settings import changed_settings
@@ -24,9 +23,7 @@ Certificate = tuple[Path, Path]
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     """A certificate that holds for 127.0.0.1, and its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        (pytest.fail if environ.get("CI") else pytest.skip)("needs openssl")
+    openssl = program("openssl")
     folder = tmp_path_factory.mktemp("certificate")
     chain, key = folder / "chain.pem", folder / "key.pem"
     subject = ["-subj", "/CN=mail", "-addext", "subjectAltName=IP:127.0.0.1"]
