@@ -13,11 +13,22 @@ from typing import Any, Final
 class Permission(StrEnum):
     USERS_READ = "users:read"
     USERS_WRITE = "users:write"
+    USERS_PURGE = "users:purge"
+    USERS_EXPORT = "users:export"
     ITEMS_READ = "items:read"
     ITEMS_WRITE = "items:write"
     ITEMS_WRITE_OTHERS = "items:write-others"
+    ITEMS_PURGE = "items:purge"
+    ITEMS_EXPORT = "items:export"
+    USAGE_READ = "usage:read"
+    USAGE_WRITE = "usage:write"
+    USAGE_WRITE_OTHERS = "usage:write-others"
+    USAGE_EXPORT = "usage:export"
+    STATISTICS_READ = "statistics:read"
     SESSIONS_MANAGE = "sessions:manage"
     AUDIT_READ = "audit:read"
+    AUDIT_EXPORT = "audit:export"
+    AUDIT_REVERT = "audit:revert"
     LETTERS_MANAGE = "letters:manage"
     JOBS_RUN = "jobs:run"
 
@@ -35,19 +46,45 @@ class Scope(StrEnum):
     OWN = "own"
 
 
+# Everybody may export what they may list.
+_OF_THEIR_OWN: Final = frozenset(
+    {
+        Permission.ITEMS_READ,
+        Permission.ITEMS_WRITE,
+        Permission.ITEMS_EXPORT,
+        Permission.USAGE_READ,
+        Permission.USAGE_WRITE,
+        Permission.USAGE_EXPORT,
+        Permission.STATISTICS_READ,
+    }
+)
+_OF_OTHERS: Final = frozenset(
+    {
+        Permission.USERS_READ,
+        Permission.USERS_WRITE,
+        Permission.USERS_EXPORT,
+        Permission.ITEMS_WRITE_OTHERS,
+        Permission.USAGE_WRITE_OTHERS,
+    }
+)
+
 ROLE_PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
     Role.ADMIN: frozenset(Permission),
-    Role.MANAGER: frozenset(
+    Role.MANAGER: _OF_THEIR_OWN | _OF_OTHERS,
+    Role.AUDITOR: frozenset(
         {
             Permission.USERS_READ,
-            Permission.USERS_WRITE,
+            Permission.USERS_EXPORT,
             Permission.ITEMS_READ,
-            Permission.ITEMS_WRITE,
-            Permission.ITEMS_WRITE_OTHERS,
+            Permission.ITEMS_EXPORT,
+            Permission.USAGE_READ,
+            Permission.USAGE_EXPORT,
+            Permission.STATISTICS_READ,
+            Permission.AUDIT_READ,
+            Permission.AUDIT_EXPORT,
         }
     ),
-    Role.AUDITOR: frozenset({Permission.USERS_READ, Permission.ITEMS_READ, Permission.AUDIT_READ}),
-    Role.USER: frozenset({Permission.ITEMS_READ, Permission.ITEMS_WRITE}),
+    Role.USER: _OF_THEIR_OWN,
 }
 
 ROLE_SCOPES: Final[Mapping[Role, Scope]] = {
@@ -59,7 +96,9 @@ ROLE_SCOPES: Final[Mapping[Role, Scope]] = {
 
 # What an account may do only after its e-mail address has been verified.
 VERIFIED_ONLY: Final = frozenset(
-    {Permission.ITEMS_READ, Permission.ITEMS_WRITE, Permission.ITEMS_WRITE_OTHERS}
+    permission
+    for permission in Permission
+    if permission.partition(":")[0] in {"items", "usage", "statistics"}
 )
 
 

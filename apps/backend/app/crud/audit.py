@@ -4,7 +4,7 @@ An event is written in the deed's own transaction. One that tells of a refusal i
 the refusal is raised.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -32,6 +32,8 @@ EVENTS: Final = Listing(
 # What follows from the change itself tells nothing.
 _IMPLIED: Final = frozenset({"id", "created_at", "updated_at", "last_login_at", "version"})
 
+_FIELDS: Final[dict[type[AuditMixin], Sequence[str]]] = {}  # Of each model, found out once.
+
 
 def record(
     db: Session,
@@ -57,40 +59,72 @@ def delete_old_events(db: Session) -> int:
     return delete_batch(db, model=AuditEvent, chosen=chosen)
 
 
-@event.listens_for(UnitOfWork, "after_flush")
-def _capture(db: Session, _context: object) -> None:
-    events = [_creation(db, row) for row in db.new if isinstance(row, AuditMixin)]
-    changes = (_change(db, row) for row in db.dirty if isinstance(row, AuditMixin))
-    events += [change for change in changes if change is not None]
-    purged: list[Any] = [row for row in db.deleted if isinstance(row, AuditMixin)]
-    events += [_event(db, "purge", row.audited_as, row.id, {}) for row in purged]
+def write_events(db: Session, events: Sequence[dict[str, Any]]) -> None:
     if events:
         db.execute(insert(AuditEvent), events)
 
 
-def _audited_fields(model: type[AuditMixin]) -> list[str]:
-    names = {attribute.key for attribute in inspect(model).column_attrs}
-    return sorted(names - model.never_audited - _IMPLIED)
+def creation(
+    db: Session, model: type[AuditMixin], *, record_id: int, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The event of a new record, to be written; `values` are its columns."""
+    fields = audited_fields(model)
+    changes = {name: [None, values[name]] for name in fields if values.get(name) is not None}
+    return _event(db, "create", model.audited_as, record_id, changes, version=1)
+
+
+def change(
+    db: Session,
+    model: type[AuditMixin],
+    *,
+    record_id: int,
+    changes: Mapping[str, Any],
+    version: int,
+) -> dict[str, Any] | None:
+    """The event of a change, field by field `[before, after]`; None where it tells nothing.
+
+    `version` is the record's own, after the change.
+    """
+    told = {name: changes[name] for name in audited_fields(model) if name in changes}
+    action = "update"
+    if (deletion := told.pop("deleted_at", None)) is not None:
+        action = "delete" if deletion[1] else "restore"
+    elif not told:
+        return None
+    return _event(db, action, model.audited_as, record_id, told, version=version)
+
+
+@event.listens_for(UnitOfWork, "after_flush")
+def _capture(db: Session, _context: object) -> None:
+    events = [_creation(db, row) for row in db.new if isinstance(row, AuditMixin)]
+    changes = (_change(db, row) for row in db.dirty if isinstance(row, AuditMixin))
+    events += [one for one in changes if one is not None]
+    purged: list[Any] = [row for row in db.deleted if isinstance(row, AuditMixin)]
+    events += [_event(db, "purge", row.audited_as, row.id, {}) for row in purged]
+    write_events(db, events)
+
+
+def audited_fields(model: type[AuditMixin]) -> Sequence[str]:
+    if model not in _FIELDS:
+        names = {attribute.key for attribute in inspect(model).column_attrs}
+        _FIELDS[model] = sorted(names - model.never_audited - _IMPLIED)
+    return _FIELDS[model]
 
 
 def _creation(db: Session, row: Any) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in _audited_fields(type(row))}
-    changes = {name: [None, value] for name, value in values.items() if value is not None}
-    return _event(db, "create", row.audited_as, row.id, changes)
+    values = {name: getattr(row, name) for name in audited_fields(type(row))}
+    return creation(db, type(row), record_id=row.id, values=values)
 
 
 def _change(db: Session, row: Any) -> dict[str, Any] | None:
     attributes = inspect(row).attrs
-    histories = {name: attributes[name].history for name in _audited_fields(type(row))}
+    histories = {name: attributes[name].history for name in audited_fields(type(row))}
     changes = {
         name: [history.deleted[0] if history.deleted else None, history.added[0]]
         for name, history in histories.items()
         if history.added
     }
-    deletion = changes.pop("deleted_at", None)
-    if deletion is not None:
-        return _event(db, "delete" if deletion[1] else "restore", row.audited_as, row.id, {})
-    return _event(db, "update", row.audited_as, row.id, changes) if changes else None
+    return change(db, type(row), record_id=row.id, changes=changes, version=row.version)
 
 
 def _event(
@@ -99,6 +133,8 @@ def _event(
     resource_type: str,
     resource_id: int | None,
     changes: Mapping[str, Any],
+    *,
+    version: int | None = None,
 ) -> dict[str, Any]:
     origin: Origin = origin_of(db)
     return {
@@ -108,6 +144,7 @@ def _event(
         "action": action,
         "resource_type": resource_type,
         "resource_id": resource_id,
+        "version": version,
         "changes": to_jsonable_python(changes),
         "request_id": origin.request_id,
         "session_id": origin.session_id,

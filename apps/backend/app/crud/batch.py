@@ -1,6 +1,7 @@
-"""Rows by the thousand, deleted a batch at a time: no long transaction, no long lock."""
+"""Rows by the thousand, a batch at a time: no long transaction, no long lock, no long statement."""
 
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeVar
 
 from sqlalchemy import Select, delete
 from sqlalchemy.orm import Session
@@ -8,6 +9,12 @@ from sqlalchemy.orm import Session
 from app.models.mixins import IdMixin
 
 BATCH: Final = 1000
+
+Member = TypeVar("Member")
+
+
+def in_batches(members: Sequence[Member], *, size: int = BATCH) -> Iterator[Sequence[Member]]:
+    return (members[start : start + size] for start in range(0, len(members), size))
 
 
 def delete_batch(db: Session, *, model: type[IdMixin], chosen: Select[int]) -> int:

@@ -16,6 +16,7 @@ class AuditEvent(IdMixin, Base):
     __table_args__ = (
         Index("ix_audit_events_at_id", "at", "id"),
         Index("ix_audit_events_resource_type_resource_id", "resource_type", "resource_id"),
+        Index("ix_audit_events_action_at", "action", "at"),
     )
 
     at: Mapped[datetime]
@@ -24,6 +25,7 @@ class AuditEvent(IdMixin, Base):
     action: Mapped[str] = mapped_column(String(50))
     resource_type: Mapped[str] = mapped_column(String(50))
     resource_id: Mapped[int | None] = mapped_column(BigInteger)
+    version: Mapped[int | None]  # Of the record, after the change.
     changes: Mapped[dict[str, Any]] = mapped_column(JSON().with_variant(JSONB, "postgresql"))
     request_id: Mapped[str | None] = mapped_column(String(32), index=True)
     session_id: Mapped[int | None] = mapped_column(BigInteger)

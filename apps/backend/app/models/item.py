@@ -1,12 +1,11 @@
 from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.db.base import Base
-from app.models.mixins import AuditMixin, IdMixin, SoftDeleteMixin, TimestampMixin, VersionMixin
+from app.models.mixins import AuditedRecord
 from app.models.user import User
 
 
-class Item(IdMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, AuditMixin, Base):
+class Item(AuditedRecord):
     __tablename__ = "items"
     __table_args__ = (
         Index("ix_items_created_at_id", "created_at", "id"),

@@ -13,7 +13,7 @@ from sqlalchemy.orm import (
 )
 
 from app.core.clock import utc_now
-from app.db.base import Id
+from app.db.base import Base, Id
 
 
 class IdMixin:
@@ -57,6 +57,12 @@ class AuditMixin:
 
     audited_as: ClassVar[str]
     never_audited: ClassVar[frozenset[str]] = frozenset()  # Secrets.
+
+
+class AuditedRecord(IdMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, AuditMixin, Base):
+    """What users work with: versioned, deleted softly, audited field by field."""
+
+    __abstract__ = True
 
 
 _NOT_DELETED: Final = with_loader_criteria(

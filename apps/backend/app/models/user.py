@@ -4,8 +4,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Index, Select, String, false, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.base import Base
-from app.models.mixins import AuditMixin, IdMixin, SoftDeleteMixin, TimestampMixin, VersionMixin
+from app.models.mixins import AuditedRecord
 
 EMAIL_UNIQUE: Final = "uq_users_email"
 USERNAME_UNIQUE: Final = "uq_users_username"
@@ -13,7 +12,7 @@ USERNAME_UNIQUE: Final = "uq_users_username"
 _present = text("deleted_at IS NULL")
 
 
-class User(IdMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, AuditMixin, Base):
+class User(AuditedRecord):
     """E-mail and user name are stored in lower case, and unique among users not deleted."""
 
     __tablename__ = "users"

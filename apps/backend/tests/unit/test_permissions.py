@@ -23,16 +23,38 @@ def principal(role: Role, *, department: str | None = None) -> Principal:
     )
 
 
+OWN = {
+    "items:read",
+    "items:write",
+    "items:export",
+    "usage:read",
+    "usage:write",
+    "usage:export",
+    "statistics:read",
+}
+OTHERS = {"users:read", "users:write", "users:export", "items:write-others", "usage:write-others"}
+
+
 @pytest.mark.parametrize(
     ("role", "permissions"),
     [
         ("admin", {str(permission) for permission in Permission}),
+        ("manager", OWN | OTHERS),
         (
-            "manager",
-            {"users:read", "users:write", "items:read", "items:write", "items:write-others"},
+            "auditor",
+            {
+                "users:read",
+                "users:export",
+                "items:read",
+                "items:export",
+                "usage:read",
+                "usage:export",
+                "statistics:read",
+                "audit:read",
+                "audit:export",
+            },
         ),
-        ("auditor", {"users:read", "items:read", "audit:read"}),
-        ("user", {"items:read", "items:write"}),
+        ("user", OWN),
     ],
 )
 def test_role_holds_these_permissions_and_no_others(role: str, permissions: set[str]) -> None:
@@ -58,7 +80,9 @@ def test_nobody_but_an_admin_writes_beyond_a_department() -> None:
 def test_auditors_write_nothing() -> None:
     held = ROLE_PERMISSIONS[Role.AUDITOR]
 
-    assert {permission for permission in held if not permission.endswith(":read")} == set()
+    assert {
+        permission for permission in held if not permission.endswith((":read", ":export"))
+    } == set()
 
 
 @pytest.mark.parametrize(
@@ -79,8 +103,8 @@ def test_scope_follows_from_role_and_department(
     assert principal(role, department=department).scope is scope
 
 
-def test_items_need_a_verified_address_and_users_do_not() -> None:
-    assert {permission.partition(":")[0] for permission in VERIFIED_ONLY} == {"items"}
-    assert {permission for permission in Permission if permission.startswith("items:")} == set(
-        VERIFIED_ONLY
-    )
+def test_what_users_own_needs_a_verified_address_and_users_do_not() -> None:
+    resources = {permission.partition(":")[0] for permission in VERIFIED_ONLY}
+
+    assert resources == {"items", "usage", "statistics"}
+    assert {one for one in Permission if one.partition(":")[0] in resources} == VERIFIED_ONLY
