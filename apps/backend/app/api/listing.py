@@ -21,9 +21,12 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from app.api.deps import OptionalUser
 from app.api.dialects import ParameterError, Parameters, translate
 from app.api.wording import text_of
 from app.core.config import get_settings
+from app.core.errors import PermissionDeniedError
+from app.core.permissions import Permission
 from app.schemas.base import DIGITS, MAX_SAFE_INTEGER, Moment, Schema, refuse_unstorable_text
 from app.schemas.listing import Filter, ListQuery, Operator, SortKey
 
@@ -72,12 +75,14 @@ class _Paging(BaseModel):
 class ListParameters:
     """A dependency that reads the query string of one resource's list into a ListQuery.
 
-    Every scalar field of the public schema is a filter and a sort key.
+    Every scalar field of the public schema is a filter and a sort key. With `trash_for` there is a
+    trash beside the list, for who has that permission.
     """
 
     reads_query: Final = True  # It refuses unknown names itself, after the translation.
 
-    def __init__(self, schema: type[Schema]) -> None:
+    def __init__(self, schema: type[Schema], *, trash_for: Permission | None = None) -> None:
+        self._trash_for = trash_for
         self._filters = {
             name if operator == "eq" else f"{name}_{operator}": (name, operator, annotation)
             for name, operator, annotation in _filters_of(schema)
@@ -87,12 +92,20 @@ class ListParameters:
             parameter: (_list_of(annotation), [])
             for parameter, (*_, annotation) in self._filters.items()
         }
+        if trash_for is not None:
+            fields["deleted"] = (Annotated[list[bool], _ONCE], [False])
         self._model: type[_Paging] = create_model(
             f"{schema.__name__}List", __base__=_Paging, **fields
         )
 
-    def __call__(self, request: Request) -> ListQuery:
-        """Raises RequestValidationError, naming the parameter."""
+    def __call__(self, request: Request, actor: OptionalUser) -> ListQuery:
+        """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
+        query = self._read(request)
+        if query.deleted and not (actor and self._trash_for and actor.may(self._trash_for)):
+            raise PermissionDeniedError
+        return query
+
+    def _read(self, request: Request) -> ListQuery:
         try:
             native = translate(request.query_params.multi_items())
         except ParameterError as error:
@@ -120,6 +133,7 @@ class ListParameters:
             skip=given.skip[0],
             limit=limit,
             after=given.after[0] if given.after else None,
+            deleted=getattr(given, "deleted", [False])[0],
         )
 
     def _sort_keys(self, given: Sequence[str]) -> Iterator[SortKey]:
@@ -154,6 +168,14 @@ class ListParameters:
                 "The `X-Next-Cursor` of the page before: costs the same at any depth.",
             ),
         ]
+        if self._trash_for is not None:
+            documented.append(
+                _parameter(
+                    "deleted",
+                    {"type": "boolean", "default": False},
+                    f"The trash instead, for who has `{self._trash_for}`.",
+                )
+            )
         for name, (field, operator, annotation) in self._filters.items():
             schema = TypeAdapter(_list_of(annotation)).json_schema(
                 ref_template="#/components/schemas/{model}"

@@ -27,6 +27,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from app.core.errors import InvalidInputError
 from app.core.security import is_signed, sign
 from app.db.base import Base
+from app.models.mixins import SoftDeleteMixin
 from app.schemas.base import Schema
 from app.schemas.listing import Filter, ListQuery, Operator, SortKey
 
@@ -105,7 +106,7 @@ def get_page(
     else:
         statement = statement.where(_after(listing, query))
 
-    rows = db.execute(statement.limit(query.limit + 1)).all()
+    rows = db.execute(statement.limit(query.limit + 1), execution_options=_reach(query)).all()
     has_more = len(rows) > query.limit
     records = [dict(zip(listing.columns, row, strict=True)) for row in rows[: query.limit]]
 
@@ -123,11 +124,18 @@ def _total(
     is_last = seen <= query.limit and (seen > 0 or query.skip == 0)
     if is_last:
         return query.skip + seen
-    return db.scalar(select(func.count()).select_from(listing.model).where(wanted)) or 0
+    count = select(func.count()).select_from(listing.model).where(wanted)
+    return db.scalar(count, execution_options=_reach(query)) or 0
+
+
+def _reach(query: ListQuery) -> dict[str, bool]:
+    return {"include_deleted": query.deleted}
 
 
 def _conditions(listing: Listing, query: ListQuery) -> list[ColumnElement[bool]]:
     conditions = [_condition(listing, wanted) for wanted in query.filters]
+    if query.deleted and issubclass(listing.model, SoftDeleteMixin):
+        conditions.append(listing.model.deleted_at.is_not(None))
     if query.q:
         matches = (column.icontains(query.q, autoescape=True) for column in listing.searched)
         conditions.append(or_(*matches))
@@ -213,8 +221,8 @@ def _read_cursor(listing: Listing, query: ListQuery) -> list[Any]:
 
 
 def _signed_part(listing: Listing, query: ListQuery, values: bytes) -> bytes:
-    asked = repr((listing.model.__tablename__, query.filters, query.q, query.sort)).encode()
-    return asked + b"\0" + values
+    asked = (listing.model.__tablename__, query.filters, query.q, query.sort, query.deleted)
+    return repr(asked).encode() + b"\0" + values
 
 
 def _to_json(value: Any) -> Any:

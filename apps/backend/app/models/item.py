@@ -1,14 +1,17 @@
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.models.mixins import AuditedRecord
 from app.models.user import User
+
+_trashed = text("deleted_at IS NOT NULL")
 
 
 class Item(AuditedRecord):
     __tablename__ = "items"
     __table_args__ = (
         Index("ix_items_created_at_id", "created_at", "id"),
+        Index("ix_items_trash", "id", postgresql_where=_trashed, sqlite_where=_trashed),
         {"sqlite_autoincrement": True},  # An id is never given twice.
     )
 

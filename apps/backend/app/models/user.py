@@ -10,6 +10,7 @@ EMAIL_UNIQUE: Final = "uq_users_email"
 USERNAME_UNIQUE: Final = "uq_users_username"
 
 _present = text("deleted_at IS NULL")
+_trashed = text("deleted_at IS NOT NULL")
 
 
 class User(AuditedRecord):
@@ -26,6 +27,7 @@ class User(AuditedRecord):
             sqlite_where=_present,
         ),
         Index("ix_users_created_at_id", "created_at", "id"),
+        Index("ix_users_trash", "id", postgresql_where=_trashed, sqlite_where=_trashed),
         {"sqlite_autoincrement": True},  # An id is never given twice.
     )
 

@@ -29,3 +29,4 @@ class ListQuery:
     skip: int
     limit: int
     after: str | None
+    deleted: bool = False  # The trash instead of the list.

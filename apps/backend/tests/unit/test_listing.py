@@ -45,7 +45,8 @@ read_things = ListParameters(Thing)
 
 def read(**asked: Any) -> ListQuery:
     query = urlencode(asked, doseq=True).encode()
-    return read_things(Request({"type": "http", "query_string": query, "headers": []}))
+    request = Request({"type": "http", "query_string": query, "headers": []})
+    return read_things(request, None)
 
 
 def blamed(**asked: Any) -> set[str]:

@@ -18,7 +18,7 @@ from app.schemas.listing import ListQuery
 
 router = Router(prefix="/items", tags=["items"])
 
-item_list = ListParameters(ItemPublic)
+item_list = ListParameters(ItemPublic, trash_for=Permission.ITEMS_WRITE)
 ItemListQuery = Annotated[ListQuery, Depends(item_list)]
 
 

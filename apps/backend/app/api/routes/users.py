@@ -32,8 +32,8 @@ from app.schemas.user import UserCreate, UserPermissions, UserPublic, UserUpdate
 
 router = Router(prefix="/users", tags=["users"])
 
-user_list = ListParameters(UserPublic)
-item_list = ListParameters(ItemPublic)
+user_list = ListParameters(UserPublic, trash_for=Permission.USERS_WRITE)
+item_list = ListParameters(ItemPublic, trash_for=Permission.ITEMS_WRITE)
 UserListQuery = Annotated[ListQuery, Depends(user_list)]
 ItemListQuery = Annotated[ListQuery, Depends(item_list)]
 
