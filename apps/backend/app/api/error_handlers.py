@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
+from app.api.idempotency import ReplayedAnswer
 from app.api.limits import ANONYMOUS, count_address
 from app.api.media_type import UnsupportedMediaTypeError
 from app.api.threads import run_in_time
@@ -55,6 +56,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(DBAPIError, _database_fault)
     app.add_exception_handler(PoolTimeoutError, _database_fault)
     app.add_exception_handler(StaleDataError, _changed_meanwhile)
+    app.add_exception_handler(ReplayedAnswer, _replay)
 
 
 def status_of(error: type[errors.DomainError]) -> int:
@@ -146,6 +148,10 @@ async def _database_fault(request: Request, error: Exception) -> Response:
 
 async def _changed_meanwhile(request: Request, _error: Exception) -> Response:
     return await _refusal(request, LockedError())
+
+
+async def _replay(_request: Request, told: Exception) -> Response:
+    return cast("ReplayedAnswer", told).response
 
 
 def _field_path(location: Sequence[str | int]) -> str:

@@ -36,11 +36,20 @@ from app.api.threads import run_in_time
 from app.core.config import get_settings
 
 Handler = Callable[[Request], Awaitable[Response]]
+LastAct = Callable[[Response], Response]
 
 # They change nothing, so that one whose connection was lost may run again.
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _teardown: Final[ContextVar[ExitStack]] = ContextVar("teardown")
+_last_acts: Final[ContextVar[list[LastAct]]] = ContextVar("last_acts")
+
+
+def before_commit(act: LastAct) -> None:
+    """Have this done with the finished answer, before the transaction ends. It returns what is
+    answered. Raises LookupError outside a visit: under `dependency_overrides`, say.
+    """
+    _last_acts.get().append(act)
 
 
 class OneVisitRoute(APIRoute):
@@ -106,16 +115,23 @@ def _count(limits: Iterable[AddressLimit], request: Request) -> None:
 def _visit(handler: Handler, request: Request) -> Response:
     with ExitStack() as stack:
         _teardown.set(stack)
+        _last_acts.set([])
         coroutine: Any = handler(request)
         try:
             coroutine.send(None)
         except StopIteration as finished:
-            return finished.value  # type: ignore[no-any-return]  # What the handler returned.
+            return _act_on(finished.value)
         coroutine.close()
         raise RuntimeError(
             "A dependency of a sync route awaited something. Make the endpoint async."
         )
     raise RuntimeError("A dependency with yield swallowed an exception: there is no answer.")
+
+
+def _act_on(response: Response) -> Response:
+    for act in _last_acts.get():
+        response = act(response)
+    return response
 
 
 def _is_plain(call: Callable[..., Any] | None) -> bool:

@@ -5,10 +5,12 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from pydantic.json_schema import models_json_schema
 
 from app.api.problems import problem
 from app.core.config import get_settings
 from app.middleware.problem import MEDIA_TYPE
+from app.schemas.dry_run import DryRun
 from app.schemas.problem import Problem
 
 DESCRIPTION: Final = """\
@@ -47,7 +49,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             license_info={"name": "MIT", "identifier": "MIT"},
             servers=[{"url": "/", "description": "This server."}],
         )
-        schema["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
+        schema["components"]["schemas"] |= _schemas_of_ours()
         prefix = get_settings().API_V1_STR
         for path, operations in schema["paths"].items():
             for operation in operations.values():
@@ -57,6 +59,15 @@ def document(app: FastAPI) -> dict[str, Any]:
             scheme["flows"]["password"]["tokenUrl"] = f"{get_settings().API_V1_STR}/auth/login"
         app.openapi_schema = _with_whole_bounds(schema)
     return app.openapi_schema
+
+
+def _schemas_of_ours() -> dict[str, Any]:
+    """What no route names, since every route may answer it."""
+    _, definitions = models_json_schema(
+        [(Problem, "serialization"), (DryRun, "serialization")],
+        ref_template="#/components/schemas/{model}",
+    )
+    return dict(definitions["$defs"])
 
 
 def _complete(operation: dict[str, Any], *, is_limited: bool) -> None:
@@ -69,12 +80,25 @@ def _complete(operation: dict[str, Any], *, is_limited: bool) -> None:
         if status >= "400":
             reference = {"$ref": "#/components/schemas/Problem"}
             answer["content"] = {MEDIA_TYPE: {"schema": reference}}
-    operation["responses"] = dict(sorted(answers.items()))
     if is_public:
         operation["security"] = []
     for parameter in operation.get("parameters", ()):
         if parameter["name"] == "limit":
             parameter["schema"]["maximum"] = get_settings().MAX_PAGE_SIZE
+        if parameter["name"] == "dry_run":
+            answers["200"] = _or_dry_run(answers.get("200"))
+    operation["responses"] = dict(sorted(answers.items()))
+
+
+def _or_dry_run(answer: dict[str, Any] | None) -> dict[str, Any]:
+    """Document what `dry_run=true` answers, beside what a success does."""
+    told: dict[str, Any] = {"$ref": "#/components/schemas/DryRun"}
+    if answer is None:
+        content = {"application/json": {"schema": told}}
+        return {"description": "With `dry_run=true`: what would change.", "content": content}
+    done = answer["content"]["application/json"]["schema"]
+    content = {"application/json": {"schema": {"anyOf": [done, told]}}}
+    return answer | {"content": content}
 
 
 def _refusals(operation: dict[str, Any]) -> set[int]:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pydantic_core import to_jsonable_python
-from sqlalchemy import event, insert, inspect, select, true
+from sqlalchemy import case, event, insert, inspect, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -50,6 +50,19 @@ def record(
 
 def get_events(db: Session, *, query: ListQuery) -> Page:
     return get_page(db, listing=EVENTS, query=query, scope=true())
+
+
+def get_changes_of_request(db: Session) -> list[dict[str, Any]]:
+    """Return what the present request has changed so far, in order; new records have no id yet."""
+    columns = (
+        case((AuditEvent.action != "create", AuditEvent.resource_id)).label("id"),
+        AuditEvent.resource_type,
+        AuditEvent.action,
+        AuditEvent.changes.label("fields"),
+    )
+    mine = AuditEvent.request_id == origin_of(db).request_id
+    statement = select(*columns).where(mine, AuditEvent.version.is_not(None))
+    return [dict(row) for row in db.execute(statement.order_by(AuditEvent.id)).mappings()]
 
 
 def delete_old_events(db: Session) -> int:
@@ -100,7 +113,9 @@ def _capture(db: Session, _context: object) -> None:
     changes = (_change(db, row) for row in db.dirty if isinstance(row, AuditMixin))
     events += [one for one in changes if one is not None]
     purged: list[Any] = [row for row in db.deleted if isinstance(row, AuditMixin)]
-    events += [_event(db, "purge", row.audited_as, row.id, {}) for row in purged]
+    events += [
+        _event(db, "purge", row.audited_as, row.id, {}, version=row.version) for row in purged
+    ]
     write_events(db, events)
 
 

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import and_, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.core.errors import ConflictError, NotFoundError
+from app.db.upsert import upsert
 from app.models.job import Job
 
 # Longer than any run; after that, whoever ran the job has died, and another may.
@@ -70,9 +70,8 @@ def claim_job(db: Session, *, name: str, only_if_due: bool) -> datetime | None:
     if only_if_due:
         may_start = and_(may_start, Job.due_at <= now)
     taken = {"started_at": now, "runs_until": now + LEASE}
-    insert = postgresql.insert if db.get_bind().dialect.name == "postgresql" else sqlite.insert
     return db.scalar(
-        insert(Job)
+        upsert(db, Job)
         .values(name=name, due_at=now, **taken)
         .on_conflict_do_update(index_elements=[Job.name], set_=taken, where=may_start)
         .returning(Job.started_at)

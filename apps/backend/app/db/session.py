@@ -29,6 +29,7 @@ from app.db.sqlite import SINGLE_STATEMENTS
 IDLE_SECONDS_BEFORE_PING: Final = 5.0
 JOB_THREADS: Final = 1
 ORIGIN: Final = "origin"  # The key of a session's `info`: who is at work in it.
+_REHEARSAL: Final = "rehearsal"  # Likewise: nothing of it is to stay.
 
 _building = threading.Lock()
 
@@ -97,11 +98,18 @@ def _create_engine(settings: Settings) -> Engine:
 
 @contextmanager
 def unit_of_work(origin: Origin | None = None) -> Iterator[Session]:
-    """Commit when the block ends well, roll back when it raises."""
+    """Commit when the block ends well, roll back when it raises, and when it was a rehearsal."""
     with _database().units.begin() as db:
         db.info[ORIGIN] = origin or Origin()
         yield db
         refuse_if_given_up()
+        if _REHEARSAL in db.info:
+            db.rollback()
+
+
+def rehearse(db: Session) -> None:
+    """Have the unit of work undone at its end, however well it goes."""
+    db.info[_REHEARSAL] = True
 
 
 def origin_of(db: Session) -> Origin:
@@ -132,6 +140,12 @@ def _refuse_flush(*_: object) -> NoReturn:
 def _refuse_change(state: ORMExecuteState) -> None:
     if state.is_insert or state.is_update or state.is_delete:
         _refuse_flush()
+
+
+@event.listens_for(UnitOfWork, "before_commit")
+def _refuse_commit(db: Session) -> None:
+    if _REHEARSAL in db.info and not db.in_nested_transaction():
+        raise RuntimeError("A rehearsal must not be committed.")
 
 
 def _connect_args(settings: Settings) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class IdempotencyKey(IdMixin, Base):
 
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     key: Mapped[str] = mapped_column(String(255))
-    fingerprint: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[str] = mapped_column(String(32))
     created_at: Mapped[datetime] = mapped_column(index=True)
     status: Mapped[int | None]
     headers: Mapped[dict[str, Any] | None] = mapped_column(JSON)

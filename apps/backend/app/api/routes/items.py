@@ -5,6 +5,8 @@ from fastapi import Depends, Request, Response
 
 from app.api.answers import answer_deleted, name_location
 from app.api.deps import CurrentUser, DbSession, Id, requires
+from app.api.dry_run import rehearsable
+from app.api.idempotency import idempotent
 from app.api.listing import ListParameters
 from app.api.pages import answer_page
 from app.api.problems import CREATE_ANSWERS, LIST_ANSWERS, delete_answers, problems
@@ -60,7 +62,7 @@ def get_items(
     status_code=201,
     response_model=ItemPublic,
     responses=CREATE_ANSWERS | problems(409),
-    dependencies=[requires(Permission.ITEMS_WRITE)],
+    dependencies=[requires(Permission.ITEMS_WRITE), rehearsable, idempotent],
 )
 def create_item(
     request: Request, response: Response, db: DbSession, actor: CurrentUser, item_in: ItemCreate
@@ -86,13 +88,13 @@ def get_item(item: VisibleItem) -> Record:
     "/{item_id}",
     response_model=ItemPublic,
     responses=problems(404, 409),
-    dependencies=[requires(Permission.ITEMS_WRITE)],
+    dependencies=[requires(Permission.ITEMS_WRITE), rehearsable],
 )
 @router.put(
     "/{item_id}",
     response_model=ItemPublic,
     responses=problems(404, 409),
-    dependencies=[requires(Permission.ITEMS_WRITE)],
+    dependencies=[requires(Permission.ITEMS_WRITE), rehearsable],
     operation_id="replace_item",
 )
 def update_item(db: DbSession, actor: CurrentUser, item: LockedItem, item_in: ItemUpdate) -> Item:
@@ -104,7 +106,7 @@ def update_item(db: DbSession, actor: CurrentUser, item: LockedItem, item_in: It
     "/{item_id}",
     status_code=204,
     responses=delete_answers(ItemPublic) | problems(404, 409),
-    dependencies=[requires(Permission.ITEMS_WRITE)],
+    dependencies=[requires(Permission.ITEMS_WRITE), rehearsable],
 )
 def delete_item(request: Request, db: DbSession, item: LockedItem) -> Response:
     """Delete an item softly: it is gone from every list, and its row stays in the database."""

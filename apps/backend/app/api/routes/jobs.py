@@ -3,6 +3,7 @@ from typing import Any
 from fastapi import Request
 
 from app.api.deps import DbSession, requires
+from app.api.idempotency import idempotent
 from app.api.problems import problems
 from app.api.routing import Router
 from app.core.permissions import Permission
@@ -22,7 +23,7 @@ def get_jobs(db: DbSession) -> list[dict[str, Any]]:
     "/{name}/run",
     response_model=JobPublic,
     responses=problems(404, 409),
-    dependencies=[requires(Permission.JOBS_RUN)],
+    dependencies=[requires(Permission.JOBS_RUN), idempotent],
 )
 def run_job(request: Request, name: str, db: DbSession) -> dict[str, Any]:
     """Run a job now, whether it is due or not, and wait for its end.

@@ -4,6 +4,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 
 from app.api.deps import DbSession, Id, requires
+from app.api.idempotency import idempotent
 from app.api.listing import ListParameters
 from app.api.pages import answer_page
 from app.api.problems import LIST_ANSWERS, problems
@@ -53,7 +54,7 @@ def get_letters(
     "/{letter_id}/resend",
     response_model=LetterPublic,
     responses=problems(404, 409),
-    dependencies=[requires(Permission.LETTERS_MANAGE)],
+    dependencies=[requires(Permission.LETTERS_MANAGE), idempotent],
 )
 def resend_letter(db: DbSession, letter: LockedLetter) -> OutgoingEmail:
     """Have a letter sent again that is dead or sent, or one that is postponed sent now.

@@ -14,6 +14,8 @@ from app.api.deps import (
     requires,
     signed_in,
 )
+from app.api.dry_run import rehearsable
+from app.api.idempotency import idempotent
 from app.api.listing import ListParameters
 from app.api.pages import answer_page
 from app.api.problems import CREATE_ANSWERS, LIST_ANSWERS, delete_answers, problems
@@ -71,12 +73,14 @@ def get_me(actor: SignedInUser) -> Record:
 
 # `passwords` stands before the locked row: dependencies run in this order, and no row stays
 # locked while a password is hashed.
-@router.patch("/me", response_model=UserPublic, responses=problems(409), dependencies=[signed_in])
+@router.patch(
+    "/me", response_model=UserPublic, responses=problems(409), dependencies=[signed_in, rehearsable]
+)
 @router.put(
     "/me",
     response_model=UserPublic,
     responses=problems(409),
-    dependencies=[signed_in],
+    dependencies=[signed_in, rehearsable],
     operation_id="replace_me",
 )
 def update_me(
@@ -98,7 +102,7 @@ def update_me(
     "/me",
     status_code=204,
     responses=delete_answers(UserPublic) | problems(409),
-    dependencies=[signed_in],
+    dependencies=[signed_in, rehearsable],
 )
 def delete_me(request: Request, db: DbSession, actor: CurrentUser, me: LockedMe) -> Response:
     """Delete your own account. The last active admin stays."""
@@ -136,7 +140,7 @@ def get_users(
     status_code=201,
     response_model=UserPublic,
     responses=CREATE_ANSWERS | problems(409),
-    dependencies=[requires(Permission.USERS_WRITE)],
+    dependencies=[requires(Permission.USERS_WRITE), rehearsable, idempotent],
 )
 def create_user(
     request: Request, response: Response, db: DbSession, actor: CurrentUser, user_in: UserCreate
@@ -156,13 +160,16 @@ def get_user(user: VisibleUser) -> Record:
 
 
 @router.patch(
-    "/{user_id}", response_model=UserPublic, responses=problems(404, 409), dependencies=[signed_in]
+    "/{user_id}",
+    response_model=UserPublic,
+    responses=problems(404, 409),
+    dependencies=[signed_in, rehearsable],
 )
 @router.put(
     "/{user_id}",
     response_model=UserPublic,
     responses=problems(404, 409),
-    dependencies=[signed_in],
+    dependencies=[signed_in, rehearsable],
     operation_id="replace_user",
 )
 def update_user(
@@ -180,7 +187,7 @@ def update_user(
     "/{user_id}",
     status_code=204,
     responses=delete_answers(UserPublic) | problems(404, 409),
-    dependencies=[requires(Permission.USERS_WRITE)],
+    dependencies=[requires(Permission.USERS_WRITE), rehearsable],
 )
 def delete_user(request: Request, db: DbSession, actor: CurrentUser, user: LockedUser) -> Response:
     """Delete a user softly. Their items stay, and their e-mail and user name are free again."""
