@@ -93,9 +93,10 @@ def _engine_of_tests(database_url: str) -> Iterator[Engine]:
 def db(database: None, _engine_of_tests: Engine) -> Iterator[Session]:
     """A session beside the application's, whose every statement is committed at once.
 
-    `db.expire_all()` forgets what it has read, after a request has changed it.
+    `db.expire_all()` forgets what it has read, after a request has changed it. Rows that a test has
+    made stay as they were made: its threads may read them without asking the database.
     """
-    with Session(_engine_of_tests) as session:
+    with Session(_engine_of_tests, expire_on_commit=False) as session:
         yield session
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -17,7 +18,17 @@ from app.core.permissions import Role
 from app.core.security import hash_secret, new_secret, present_key_id
 from app.crud.letter import LINK_PURPOSES
 from app.crud.one_time_token import token_text
-from app.models import AuditEvent, Item, Job, OneTimeToken, RefreshToken, User
+from app.models import (
+    AuditEvent,
+    IdempotencyKey,
+    Item,
+    Job,
+    OneTimeToken,
+    RefreshToken,
+    UsageEvent,
+    UsageMonth,
+    User,
+)
 from app.schemas.letter import LetterStatus, LetterTemplate
 from tests.factories import make_item, make_letter_with_link, make_session, make_user
 from tests.rows import every_row
@@ -44,6 +55,11 @@ def make_rows(db: Session, *, user: User) -> set[str]:
     ]
     tokens = [db.get_one(OneTimeToken, letter.token_id) for letter in links]
     db.add(Job(name=f"delivery {user.id}", due_at=now, started_at=now, outcome="3 letters"))
+    db.add(UsageEvent(user_id=user.id, tokens=3, kind="chat", created_at=now))
+    db.add(UsageMonth(user_id=user.id, month=now.date().replace(day=1), tokens=3))
+    fingerprint = token_hex(16)
+    values = {"key": "k1", "fingerprint": fingerprint, "created_at": now, "body": b"{}"}
+    db.add(IdempotencyKey(user_id=user.id, **values))
     db.add(
         AuditEvent(
             at=now,
@@ -61,7 +77,7 @@ def make_rows(db: Session, *, user: User) -> set[str]:
     db.commit()
     stored = {user.hashed_password or "", *map(hash_secret, refresh_tokens)}
     one_time = {text for token in tokens for text in (token.nonce, token.token_hash)}
-    return {PASSWORD, *refresh_tokens, *stored, *one_time, *map(token_text, tokens)}
+    return {PASSWORD, fingerprint, *refresh_tokens, *stored, *one_time, *map(token_text, tokens)}
 
 
 def told_secrets(response: Response, secrets: set[str]) -> set[str]:
