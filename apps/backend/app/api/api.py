@@ -20,9 +20,11 @@ from app.api.routes import (
     auth,
     docs,
     health,
+    item_bulk,
     items,
     jobs,
     letters,
+    user_bulk,
     users,
 )
 from app.core.config import get_settings
@@ -40,7 +42,18 @@ class UndeclaredRouteError(RuntimeError):
 def add_routes(app: FastAPI) -> None:
     settings = get_settings()
     api = APIRouter(prefix=settings.API_V1_STR)
-    for resource in (auth, accounts, users, items, audit, letters, jobs):
+    # Paths with a word of their own come before those with an id in its place.
+    for resource in (
+        auth,
+        accounts,
+        user_bulk,
+        item_bulk,
+        users,
+        items,
+        audit,
+        letters,
+        jobs,
+    ):
         api.include_router(resource.router)
     app.include_router(api)
     app.include_router(health.router)

@@ -2,6 +2,7 @@
 refresh token, a session to end, a password.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
@@ -33,9 +34,10 @@ from app.crud import account as crud_account
 from app.crud import auth as crud_auth
 from app.crud import session as crud_session
 from app.crud import user as crud_user
+from app.crud import user_creation as crud_user_creation
 from app.db.session import read_only, unit_of_work
 from app.schemas.auth import LoginForm, PasswordChange, PasswordReset, RefreshForm
-from app.schemas.user import UserUpdate
+from app.schemas.user import UserBulkCreate, UserUpdate
 
 Mode = Annotated[
     Literal["token", "cookie"],
@@ -259,5 +261,14 @@ def hash_my_passwords(
     return _hash_passwords(request, actor.id, user_in, actor)
 
 
+def hash_new_passwords(users_in: UserBulkCreate, actor: CurrentUser) -> Sequence[str | None]:
+    """Raises what the creation of these users does, as far as it needs no look at the database."""
+    passwords = [user_in.password for user_in in users_in.items]
+    if any(passwords):
+        crud_user_creation.check_new_users(users_in.items, actor=actor)
+    return [None if one is None else hash_password(one) for one in passwords]
+
+
 HashedPasswords = Annotated[crud_user.Passwords, Depends(hash_passwords)]
+NewHashedPasswords = Annotated[Sequence[str | None], Depends(hash_new_passwords)]
 MyHashedPasswords = Annotated[crud_user.Passwords, Depends(hash_my_passwords)]

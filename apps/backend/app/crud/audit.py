@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pydantic_core import to_jsonable_python
-from sqlalchemy import case, event, insert, inspect, select, true
+from sqlalchemy import case, event, inspect, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -17,6 +17,7 @@ from app.core.config import get_settings
 from app.core.origin import Origin
 from app.crud.batch import delete_batch
 from app.crud.listing import Listing, Page, get_page, public_columns
+from app.db.loading import load_rows
 from app.db.session import UnitOfWork, origin_of
 from app.models.audit_event import AuditEvent
 from app.models.mixins import AuditMixin
@@ -73,8 +74,7 @@ def delete_old_events(db: Session) -> int:
 
 
 def write_events(db: Session, events: Sequence[dict[str, Any]]) -> None:
-    if events:
-        db.execute(insert(AuditEvent), events)
+    load_rows(db, model=AuditEvent, rows=events)
 
 
 def creation(

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.models.mixins import IdMixin
 
 BATCH: Final = 1000
+VALUES_AT_ONCE: Final = 10_000  # In one condition: SQLite takes some 32 000 in a statement.
 
 Member = TypeVar("Member")
 

@@ -7,12 +7,13 @@ functions write with Core, and write the events beside it.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, case, insert, literal, update
+from sqlalchemy import ColumnElement, case, literal, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.crud import audit as crud_audit
 from app.crud.batch import in_batches
+from app.db.loading import draw_ids, load_rows
 from app.models.mixins import AuditedRecord
 
 Row = TypeVar("Row", bound=AuditedRecord)
@@ -31,8 +32,11 @@ def insert_rows(
     """
     if not rows:
         return []
-    statement = insert(model).returning(model.id, sort_by_parameter_order=True)
-    ids = db.scalars(statement, rows).all()
+    ids = draw_ids(db, model=model, count=len(rows))
+    now = utc_now()
+    new: dict[str, Any] = {"created_at": now, "updated_at": now, "version": 1}
+    whole = [{**new, **row, "id": record_id} for record_id, row in zip(ids, rows, strict=True)]
+    load_rows(db, model=model, rows=whole)
     events = [
         crud_audit.creation(db, model, record_id=record_id, values=row)
         for record_id, row in zip(ids, rows, strict=True)

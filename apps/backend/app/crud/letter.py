@@ -2,7 +2,7 @@
 one, and none leaves for a deed that was rolled back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -14,7 +14,8 @@ from app.core.errors import ConflictError, NotFoundError
 from app.crud import audit as crud_audit
 from app.crud.batch import delete_batch
 from app.crud.listing import Listing, Page, get_page, public_columns
-from app.crud.one_time_token import is_usable, issue_token
+from app.crud.one_time_token import is_usable, issue_first_tokens, issue_token
+from app.db.loading import load_rows
 from app.models.one_time_token import OneTimeToken, TokenPurpose
 from app.models.outgoing_email import OutgoingEmail
 from app.models.user import User
@@ -61,20 +62,30 @@ def write_letter(
     Whoever registers may give any name, a stranger's address, and so the words that the stranger
     reads: names stand only in letters to users who are verified.
     """
-    now = utc_now()
-    name = (user.full_name or user.username) if user.is_verified else None
-    db.add(
-        OutgoingEmail(
-            recipient=recipient or user.email,
-            template=template,
-            parameters={"name": name} | parameters,
-            token_id=token.id if token is not None else None,
-            status=LetterStatus.WAITING,
-            created_at=now,
-            due_at=now,
-        )
-    )
+    name = _name_in_letters(user.full_name, user.username, is_verified=user.is_verified)
+    token_id = token.id if token is not None else None
+    letter = _letter(recipient or user.email, template, {"name": name} | parameters, token_id)
+    db.add(OutgoingEmail(**letter))
     db.flush()
+
+
+def _name_in_letters(full_name: str | None, username: str, *, is_verified: bool) -> str | None:
+    return (full_name or username) if is_verified else None
+
+
+def _letter(
+    recipient: str, template: LetterTemplate, parameters: dict[str, Any], token_id: int | None
+) -> dict[str, Any]:
+    now = utc_now()
+    return {
+        "recipient": recipient,
+        "template": template,
+        "parameters": parameters,
+        "token_id": token_id,
+        "status": LetterStatus.WAITING,
+        "created_at": now,
+        "due_at": now,
+    }
 
 
 def send_verification(db: Session, *, user: User) -> None:
@@ -84,21 +95,61 @@ def send_verification(db: Session, *, user: User) -> None:
 
 def send_welcome(db: Session, *, user: User) -> None:
     """Greet a new user; one without a password is invited to set it."""
-    if not user.is_active:
-        return
-    if user.hashed_password is not None and not user.is_verified:
-        send_verification(db, user=user)
-    elif user.hashed_password is not None:
-        write_letter(db, user=user, template=LetterTemplate.WELCOME, username=user.username)
-    else:
-        token = issue_token(db, user=user, purpose=TokenPurpose.INVITATION)
-        write_letter(
-            db,
-            user=user,
-            template=LetterTemplate.INVITATION,
-            token=token,
-            username=user.username,
+    template = _welcome(
+        has_password=user.hashed_password is not None,
+        is_active=user.is_active,
+        is_verified=user.is_verified,
+    )
+    match template:
+        case LetterTemplate.VERIFY_EMAIL:
+            send_verification(db, user=user)
+        case LetterTemplate.WELCOME:
+            write_letter(db, user=user, template=template, username=user.username)
+        case LetterTemplate.INVITATION:
+            token = issue_token(db, user=user, purpose=TokenPurpose.INVITATION)
+            write_letter(db, user=user, template=template, token=token, username=user.username)
+
+
+def _welcome(*, has_password: bool, is_active: bool, is_verified: bool) -> LetterTemplate | None:
+    if not is_active:
+        return None
+    if not has_password:
+        return LetterTemplate.INVITATION
+    return LetterTemplate.WELCOME if is_verified else LetterTemplate.VERIFY_EMAIL
+
+
+def send_welcomes(db: Session, *, users: Sequence[Mapping[str, Any]]) -> None:
+    """Greet many new users, given by their columns, in a handful of statements."""
+    templates = [
+        _welcome(
+            has_password=user["hashed_password"] is not None,
+            is_active=user["is_active"],
+            is_verified=user["is_verified"],
         )
+        for user in users
+    ]
+    greeted = [
+        (user, template) for user, template in zip(users, templates, strict=True) if template
+    ]
+    token_ids: dict[int, int] = {}
+    for letter, purpose in LINK_PURPOSES.items():
+        recipients = [
+            (user["id"], user["email"]) for user, template in greeted if template == letter
+        ]
+        ids = issue_first_tokens(db, recipients=recipients, purpose=purpose)
+        token_ids |= {user_id: one for (user_id, _), one in zip(recipients, ids, strict=True)}
+    letters = [_welcome_letter(user, template, token_ids) for user, template in greeted]
+    load_rows(db, model=OutgoingEmail, rows=letters)
+
+
+def _welcome_letter(
+    user: Mapping[str, Any], template: LetterTemplate, token_ids: Mapping[int, int]
+) -> dict[str, Any]:
+    name = _name_in_letters(user["full_name"], user["username"], is_verified=user["is_verified"])
+    parameters = {"name": name}
+    if template is not LetterTemplate.VERIFY_EMAIL:
+        parameters["username"] = user["username"]
+    return _letter(user["email"], template, parameters, token_ids.get(user["id"]))
 
 
 def get_letters(db: Session, *, query: ListQuery) -> Page:

@@ -1,8 +1,8 @@
 """Single-use, expiring tokens, which letters carry in their links."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, select, update
 from sqlalchemy.orm import Session
@@ -11,6 +11,7 @@ from app.core.clock import utc_now
 from app.core.errors import SpentTokenError
 from app.core.security import derive_secret, hash_secret, key_ids, new_secret, present_key_id
 from app.crud.batch import delete_batch
+from app.db.loading import draw_ids, load_rows
 from app.models.one_time_token import OneTimeToken, TokenPurpose
 from app.models.outgoing_email import OutgoingEmail
 from app.models.user import User
@@ -25,26 +26,48 @@ LIFETIMES: Final[Mapping[TokenPurpose, timedelta]] = {
 def issue_token(db: Session, *, user: User, purpose: TokenPurpose) -> OneTimeToken:
     """Make a token for the user's present address; older ones of the purpose are dead."""
     withdraw_tokens(db, user_id=user.id, purposes=[purpose])
-    now = utc_now()
-    token = OneTimeToken(
-        user_id=user.id,
-        purpose=purpose,
-        email=user.email,
-        nonce=new_secret(),
-        key_id=present_key_id(),
-        created_at=now,
-        expires_at=now + LIFETIMES[purpose],
-    )
-    token.token_hash = hash_secret(token_text(token))
+    token = OneTimeToken(**_new_token(user.id, user.email, purpose))
     db.add(token)
     db.flush()
     return token
 
 
+def issue_first_tokens(
+    db: Session, *, recipients: Sequence[tuple[int, str]], purpose: TokenPurpose
+) -> Sequence[int]:
+    """Make a token for each of some new users, given by id and e-mail, and return the tokens' ids
+    in the same order.
+    """
+    ids = draw_ids(db, model=OneTimeToken, count=len(recipients))
+    tokens = [
+        {"id": token_id, **_new_token(user_id, email, purpose)}
+        for token_id, (user_id, email) in zip(ids, recipients, strict=True)
+    ]
+    load_rows(db, model=OneTimeToken, rows=tokens)
+    return ids
+
+
+def _new_token(user_id: int, email: str, purpose: TokenPurpose) -> dict[str, Any]:
+    now, nonce, key_id = utc_now(), new_secret(), present_key_id()
+    return {
+        "user_id": user_id,
+        "purpose": purpose,
+        "email": email,
+        "nonce": nonce,
+        "key_id": key_id,
+        "token_hash": hash_secret(_text(nonce, purpose, key_id)),
+        "created_at": now,
+        "expires_at": now + LIFETIMES[purpose],
+    }
+
+
 def token_text(token: OneTimeToken) -> str:
     """Make the token that the letter's link holds. Raises RetiredKeyError."""
-    purpose = f"one-time-token:{token.purpose}"
-    return derive_secret(token.nonce, purpose=purpose, key_id=token.key_id)
+    return _text(token.nonce, token.purpose, token.key_id)
+
+
+def _text(nonce: str, purpose: str, key_id: str) -> str:
+    return derive_secret(nonce, purpose=f"one-time-token:{purpose}", key_id=key_id)
 
 
 def is_usable(token: OneTimeToken) -> bool:

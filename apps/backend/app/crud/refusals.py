@@ -53,7 +53,7 @@ class Refusals:
         errors = [one for of_row in self._errors.values() for one in of_row]
         details = {one.detail for one in errors}
         fields = self._fields()
-        refusal = errors[0] if len({type(one) for one in errors}) == 1 else BulkRefusedError()
+        refusal = errors[0] if len({one.code for one in errors}) == 1 else BulkRefusedError()
         refusal.detail = " ".join([self._outcome(), *(details if len(details) == 1 else ())])
         refusal.fields = fields
         raise refusal

@@ -1,8 +1,7 @@
 import re
-import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, or_, select, true
@@ -12,6 +11,7 @@ from app.core.clock import utc_now
 from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
 from app.core.permissions import Principal, Role, Scope
 from app.core.security import hash_password, verify_password
+from app.crud.free_username import drawn, get_taken_usernames, numbered
 from app.crud.letter import send_verification, send_welcome, write_letter
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
 from app.crud.one_time_token import withdraw_tokens
@@ -70,7 +70,7 @@ class LastAdminError(ConflictError):
 
 # Taken by whoever is about to make one admin fewer. Any number of our own.
 ADMINS_LOCK: Final = 0x61646D6E
-_TAKEN: Final = {EMAIL_UNIQUE: EmailTakenError, USERNAME_UNIQUE: UsernameTakenError}
+TAKEN: Final = {EMAIL_UNIQUE: EmailTakenError, USERNAME_UNIQUE: UsernameTakenError}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,22 @@ def create_user(db: Session, *, user_in: UserCreate, actor: Principal | None = N
     Raises EmailTakenError, UsernameTakenError, PasswordTooEasyError, FieldsNotPermittedError,
     PermissionDeniedError.
     """
+    values = new_user_values(user_in, actor)
+    if user_in.password is not None:
+        values["hashed_password"] = hash_password(user_in.password)  # Before the first statement.
+    if user_in.username is None:
+        user = insert_with_free_username(db, values, password=user_in.password)
+    else:
+        user = _insert(db, values)
+    send_welcome(db, user=user)
+    return user
+
+
+def new_user_values(user_in: UserCreate, actor: Principal | None) -> dict[str, Any]:
+    """Return what is stored of a new user, but for the password.
+
+    Raises PasswordTooEasyError, FieldsNotPermittedError, PermissionDeniedError.
+    """
     values = user_in.model_dump(exclude={"password"})
     if "token_quota" not in user_in.model_fields_set:
         del values["token_quota"]
@@ -135,13 +151,7 @@ def create_user(db: Session, *, user_in: UserCreate, actor: Principal | None = N
     values["username"] = user_in.username or username_of(user_in.email)
     if user_in.password is not None:
         refuse_easy_password(user_in.password, email=user_in.email, username=values["username"])
-        values["hashed_password"] = hash_password(user_in.password)  # Before the first statement.
-    if user_in.username is None:
-        user = insert_with_free_username(db, values, password=user_in.password)
-    else:
-        user = _insert(db, values)
-    send_welcome(db, user=user)
-    return user
+    return values
 
 
 def check_passwords(
@@ -190,7 +200,7 @@ def update_user(
     for name, value in changes.items():
         if name != "password":
             setattr(user, name, value)
-    with constraint_error(_TAKEN):
+    with constraint_error(TAKEN):
         db.flush()
     if passwords.new_hash is not None:
         must_change = user.must_change_password
@@ -262,7 +272,7 @@ def delete_user(db: Session, *, user: User, actor: Principal) -> None:
 def _insert(db: Session, values: dict[str, Any]) -> User:
     user = User(**values)
     db.add(user)
-    with constraint_error(_TAKEN):
+    with constraint_error(TAKEN):
         db.flush()
     return user
 
@@ -290,11 +300,8 @@ def insert_with_free_username(db: Session, values: dict[str, Any], *, password: 
 
 def _free_usernames(db: Session, *, wanted: str) -> Iterator[str]:
     """Offer what is wanted, then the same with a number, which at last is drawn by lot."""
-    base = wanted[:44]
-    names = [wanted, *(f"{base}{number}" for number in range(2, 100))]
-    taken = set(db.scalars(select(User.username).where(User.username.in_(names))))
-    drawn = (f"{base}{secrets.randbelow(10**6)}" for _ in count())
-    return (name for name in chain(names, drawn) if name not in taken)
+    taken = get_taken_usernames(db, names=numbered(wanted))
+    return (name for name in chain(numbered(wanted), drawn(wanted)) if name not in taken)
 
 
 def _is_active_admin() -> ColumnElement[bool]:

@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 FIRST_YEAR: Final = 2
 LAST_YEAR: Final = 9998
 MAX_SAFE_INTEGER: Final = 2**53 - 1  # The largest that JavaScript clients read exactly.
+MAX_BULK: Final = 1000  # Records in one request.
 
 
 def _read_digits(value: Any) -> Any:

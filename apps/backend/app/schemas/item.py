@@ -4,7 +4,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from app.schemas.base import InputSchema, ReadOnly, RecordId, Schema, UpdateSchema, Visible
+from app.schemas.base import (
+    MAX_BULK,
+    InputSchema,
+    ReadOnly,
+    RecordId,
+    Schema,
+    UpdateSchema,
+    Visible,
+)
 
 
 class ItemStatus(StrEnum):
@@ -25,6 +33,10 @@ class ItemCreate(InputSchema):
     owner_id: RecordId | None = Field(
         None, description="Yourself when left out; another's only by who may write others' items."
     )
+
+
+class ItemBulkCreate(InputSchema):
+    items: Annotated[list[ItemCreate], Field(min_length=1, max_length=MAX_BULK)]
 
 
 class ItemUpdate(UpdateSchema):

@@ -6,13 +6,22 @@ from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from app.core.permissions import Permission, Role
-from app.schemas.base import MAX_SAFE_INTEGER, InputSchema, ReadOnly, Schema, UpdateSchema, Visible
+from app.schemas.base import (
+    MAX_BULK,
+    MAX_SAFE_INTEGER,
+    InputSchema,
+    ReadOnly,
+    Schema,
+    UpdateSchema,
+    Visible,
+)
 
 # Internal networks use addresses such as ann@corp.local, which no public network may.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 PASSWORD_MIN_LENGTH: Final = 8
 PASSWORD_MAX_LENGTH: Final = 128
+MAX_PASSWORDS: Final = 50  # In one request.
 USERNAME: Final = r"^[A-Za-z0-9._-]+$"
 
 
@@ -72,6 +81,26 @@ class UserCreate(InputSchema):
     token_quota: TokenQuota | None = Field(
         None, description="Monthly; null is unlimited. Left out, the server's default applies."
     )
+
+
+def _refuse_many_passwords(users: list[UserCreate]) -> list[UserCreate]:
+    """Each takes a good part of a second of a processor to hash."""
+    if sum(user.password is not None for user in users) > MAX_PASSWORDS:
+        raise PydanticCustomError(
+            "too_many_passwords",
+            "At most {count} of the users may bring a password. Leave it out of the others: "
+            "they are invited by letter to set one.",
+            {"count": MAX_PASSWORDS},
+        )
+    return users
+
+
+class UserBulkCreate(InputSchema):
+    items: Annotated[
+        list[UserCreate],
+        Field(min_length=1, max_length=MAX_BULK),
+        AfterValidator(_refuse_many_passwords),
+    ]
 
 
 class UserUpdate(UpdateSchema):

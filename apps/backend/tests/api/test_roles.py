@@ -45,6 +45,7 @@ GET     /api/v1/users/me/permissions                 401   200        200  200  
 
 GET     /api/v1/users/                               401   403        403  403     200     200   200
 POST    /api/v1/users/                               401   403        403  403     403     201   201
+POST    /api/v1/users/bulk                           401   403        403  403     403     201   201
 GET     /api/v1/users/{user_id}                      401   403        404  404     200     200   200
 PATCH   /api/v1/users/{user_id}                      401   403        404  404     403     200   200
 PUT     /api/v1/users/{user_id}                      401   403        404  404     403     200   200
@@ -62,6 +63,7 @@ DELETE  /api/v1/users/{user_id=own}/sessions         401   403        403  403  
 
 GET     /api/v1/items/                               401   403        403  200     200     200   200
 POST    /api/v1/items/                               401   403        403  201     403     201   201
+POST    /api/v1/items/bulk                           401   403        403  201     403     201   201
 GET     /api/v1/items/{item_id}                      401   403        403  404     200     200   200
 PATCH   /api/v1/items/{item_id}                      401   403        403  404     403     200   200
 PUT     /api/v1/items/{item_id}                      401   403        403  404     403     200   200
@@ -99,6 +101,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/auth/password/reset": {"json": {"token": "x", "password": PASSWORD}},
     "POST /api/v1/users/me/password": {"json": CHANGED},
     "POST /api/v1/users/": {"json": {"email": "new@example.com"}},
+    "POST /api/v1/users/bulk": {"json": {"items": [{"email": "new@example.com"}]}},
+    "POST /api/v1/items/bulk": {"json": {"items": [{"title": "Shelf"}]}},
 }
 CALLERS: dict[str, dict[str, Any]] = {
     "anonymous": {},
