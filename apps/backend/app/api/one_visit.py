@@ -92,6 +92,8 @@ def _one_visit_handler(route: Any, executor: str, stock: Handler, inline: Handle
             _refuse_unknown_parameters(request, known_names)
         if has_body:
             await refuse_other_media_type(request, is_form=is_form)
+        elif request.method == "POST":
+            await request.body()  # A dependency may look at it, and must not wait for it.
         if overrides and overrides.dependency_overrides:
             return await stock(request)
         if is_form:

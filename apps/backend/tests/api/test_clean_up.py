@@ -120,7 +120,10 @@ def test_clean_up_deletes_a_session_past_its_end_with_its_tokens(
         outcome = run_job(client_of(admin))
         refused = refresh(anonymous, token)
 
-    assert outcome == "2 refresh tokens, 1 sessions, 0 one-time tokens, 0 letters deleted"
+    assert (
+        outcome
+        == "2 refresh tokens, 1 sessions, 0 one-time tokens, 0 idempotency keys, 0 letters deleted"
+    )
     assert count(db, RefreshToken) == 0
     assert_error(refused, 401, "INVALID_TOKEN")
 

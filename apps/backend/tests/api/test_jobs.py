@@ -20,7 +20,7 @@ from tests.racing import at_once, statuses
 
 URL = "/api/v1/jobs/"
 RUN = "/api/v1/jobs/clean-up/run"
-NOTHING = "0 refresh tokens, 0 sessions, 0 one-time tokens, 0 letters deleted"
+NOTHING = "0 refresh tokens, 0 sessions, 0 one-time tokens, 0 idempotency keys, 0 letters deleted"
 PAST = timedelta(days=-1)
 
 

@@ -76,7 +76,8 @@ def test_clean_up_command_tells_what_it_deleted(db: Session, user: User) -> None
 
     assert (process.returncode, errors) == (0, "")
     assert printed.splitlines() == [
-        "clean-up: 0 refresh tokens, 1 sessions, 0 one-time tokens, 0 letters deleted",
+        "clean-up: 0 refresh tokens, 1 sessions, 0 one-time tokens, 0 idempotency keys, "
+        "0 letters deleted",
         "retention: 2 audit events deleted",
     ]
 
