@@ -37,7 +37,7 @@ from app.crud import user as crud_user
 from app.crud import user_creation as crud_user_creation
 from app.db.session import read_only, unit_of_work
 from app.schemas.auth import LoginForm, PasswordChange, PasswordReset, RefreshForm
-from app.schemas.user import UserBulkCreate, UserUpdate
+from app.schemas.user import UserBulkCreate, UserCreate, UserUpdate
 
 Mode = Annotated[
     Literal["token", "cookie"],
@@ -261,6 +261,14 @@ def hash_my_passwords(
     return _hash_passwords(request, actor.id, user_in, actor)
 
 
+def hash_new_password(user_in: UserCreate, actor: CurrentUser) -> str | None:
+    """Raises what the creation does, as far as it needs no look at the database."""
+    if user_in.password is None:
+        return None
+    crud_user.new_user_values(user_in, actor)
+    return hash_password(user_in.password)
+
+
 def hash_new_passwords(users_in: UserBulkCreate, actor: CurrentUser) -> Sequence[str | None]:
     """Raises what the creation of these users does, as far as it needs no look at the database."""
     passwords = [user_in.password for user_in in users_in.items]
@@ -270,5 +278,6 @@ def hash_new_passwords(users_in: UserBulkCreate, actor: CurrentUser) -> Sequence
 
 
 HashedPasswords = Annotated[crud_user.Passwords, Depends(hash_passwords)]
+NewHashedPassword = Annotated[str | None, Depends(hash_new_password)]
 NewHashedPasswords = Annotated[Sequence[str | None], Depends(hash_new_passwords)]
 MyHashedPasswords = Annotated[crud_user.Passwords, Depends(hash_my_passwords)]

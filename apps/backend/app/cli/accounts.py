@@ -111,11 +111,12 @@ def _create(email: str, password: str | None, *, if_missing: bool = False) -> No
     chosen = password or secrets.token_urlsafe(12)
     try:
         user_in = UserCreate(email=email, password=chosen, role=Role.ADMIN)
+        hashed_password = hash_password(chosen)
         with unit_of_work() as db:
             take_turns(db, lock=crud_user.ADMINS_LOCK)
             if if_missing and crud_user.has_active_admin(db):
                 return  # Another first start was faster.
-            user = crud_user.create_user(db, user_in=user_in)
+            user = crud_user.create_user(db, user_in=user_in, hashed_password=hashed_password)
     except ValidationError as error:
         fail("; ".join(settings_faults(error)))
     except DomainError as error:

@@ -118,15 +118,19 @@ def has_active_admin(db: Session) -> bool:
     return db.scalar(select(User.id).where(_is_active_admin()).limit(1)) is not None
 
 
-def create_user(db: Session, *, user_in: UserCreate, actor: Principal | None = None) -> User:
+def create_user(
+    db: Session,
+    *,
+    user_in: UserCreate,
+    hashed_password: str | None,
+    actor: Principal | None = None,
+) -> User:
     """Create a user; without an actor (the command line) nothing is forbidden.
 
     Raises EmailTakenError, UsernameTakenError, PasswordTooEasyError, FieldsNotPermittedError,
     PermissionDeniedError.
     """
-    values = new_user_values(user_in, actor)
-    if user_in.password is not None:
-        values["hashed_password"] = hash_password(user_in.password)  # Before the first statement.
+    values = new_user_values(user_in, actor) | {"hashed_password": hashed_password}
     if user_in.username is None:
         user = insert_with_free_username(db, values, password=user_in.password)
     else:

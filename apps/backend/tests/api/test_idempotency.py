@@ -178,3 +178,12 @@ def test_every_post_that_writes_takes_a_key() -> None:
     }
 
     assert without == WITHOUT_KEYS
+
+
+def test_key_takes_no_connection_while_a_password_is_hashed(
+    as_admin: TestClient, held_while_hashing: list[int]
+) -> None:
+    body = {"email": "new@example.com", "password": "wallpaper-on-tuesday"}
+
+    assert as_admin.post("/api/v1/users/", json=body, headers=KEY).status_code == 201
+    assert held_while_hashing == [0]

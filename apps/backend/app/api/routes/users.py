@@ -4,7 +4,12 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response
 
 from app.api.answers import answer_deleted, name_location
-from app.api.credentials import HashedPasswords, MyHashedPasswords
+from app.api.credentials import (
+    HashedPasswords,
+    MyHashedPasswords,
+    NewHashedPassword,
+    hash_new_password,
+)
 from app.api.deps import (
     CurrentUser,
     DbSession,
@@ -140,13 +145,24 @@ def get_users(
     status_code=201,
     response_model=UserPublic,
     responses=CREATE_ANSWERS | problems(409),
-    dependencies=[requires(Permission.USERS_WRITE), rehearsable, idempotent],
+    # Passwords are hashed ahead of the key's statement: no connection is held meanwhile.
+    dependencies=[
+        requires(Permission.USERS_WRITE),
+        Depends(hash_new_password),
+        rehearsable,
+        idempotent,
+    ],
 )
 def create_user(
-    request: Request, response: Response, db: DbSession, actor: CurrentUser, user_in: UserCreate
+    request: Request,
+    response: Response,
+    hashed_password: NewHashedPassword,
+    db: DbSession,
+    actor: CurrentUser,
+    user_in: UserCreate,
 ) -> User:
     """Create a verified user. A manager creates plain users of their own department."""
-    user = crud_user.create_user(db, user_in=user_in, actor=actor)
+    user = crud_user.create_user(db, user_in=user_in, hashed_password=hashed_password, actor=actor)
     name_location(request, response, user.id)
     return user
 
