@@ -24,6 +24,7 @@ from app.api.routes import (
     items,
     jobs,
     letters,
+    usage,
     user_bulk,
     users,
 )
@@ -50,6 +51,7 @@ def add_routes(app: FastAPI) -> None:
         item_bulk,
         users,
         items,
+        usage,
         audit,
         letters,
         jobs,

@@ -18,7 +18,7 @@ from app.core.permissions import Role
 from app.core.security import hash_secret
 from app.main import create_app
 from app.models import RefreshToken, User
-from tests.factories import make_item, make_letter, make_session, make_user
+from tests.factories import make_item, make_letter, make_session, make_usage, make_user
 
 TABLE = """
                                                anonymous owing unverified user auditor manager admin
@@ -42,6 +42,7 @@ PATCH   /api/v1/users/me                             401   403        200  200  
 PUT     /api/v1/users/me                             401   403        200  200     200     200   200
 DELETE  /api/v1/users/me                             401   403        204  204     204     204   204
 GET     /api/v1/users/me/permissions                 401   200        200  200     200     200   200
+GET     /api/v1/users/me/usage                       401   403        403  200     200     200   200
 
 GET     /api/v1/users/                               401   403        403  403     200     200   200
 POST    /api/v1/users/                               401   403        403  403     403     201   201
@@ -51,6 +52,7 @@ PATCH   /api/v1/users/{user_id}                      401   403        404  404  
 PUT     /api/v1/users/{user_id}                      401   403        404  404     403     200   200
 DELETE  /api/v1/users/{user_id}                      401   403        403  403     403     204   204
 GET     /api/v1/users/{user_id}/items                401   403        403  404     200     200   200
+GET     /api/v1/users/{user_id}/stats                401   403        403  404     200     200   200
 GET     /api/v1/users/{user_id}/sessions             401   403        403  403     403     403   200
 DELETE  /api/v1/users/{user_id}/sessions             401   403        403  403     403     403   204
 GET     /api/v1/users/{user_id=own}                  401   403        200  200     200     200   200
@@ -58,6 +60,7 @@ PATCH   /api/v1/users/{user_id=own}                  401   403        200  200  
 PUT     /api/v1/users/{user_id=own}                  401   403        200  200     200     200   200
 DELETE  /api/v1/users/{user_id=own}                  401   403        403  403     403     204   204
 GET     /api/v1/users/{user_id=own}/items            401   403        403  200     200     200   200
+GET     /api/v1/users/{user_id=own}/stats            401   403        403  200     200     200   200
 GET     /api/v1/users/{user_id=own}/sessions         401   403        403  403     403     403   200
 DELETE  /api/v1/users/{user_id=own}/sessions         401   403        403  403     403     403   204
 
@@ -72,6 +75,11 @@ GET     /api/v1/items/{item_id=own}                  401   403        403  200  
 PATCH   /api/v1/items/{item_id=own}                  401   403        403  200     403     200   200
 PUT     /api/v1/items/{item_id=own}                  401   403        403  200     403     200   200
 DELETE  /api/v1/items/{item_id=own}                  401   403        403  204     403     204   204
+
+GET     /api/v1/usage/                               401   403        403  200     200     200   200
+POST    /api/v1/usage/                               401   403        403  201     403     201   201
+GET     /api/v1/usage/{event_id}                     401   403        403  404     200     200   200
+GET     /api/v1/usage/{event_id=own}                 401   403        403  200     200     200   200
 
 GET     /api/v1/audit/                               401   403        403  403     200     403   200
 GET     /api/v1/letters/                             401   403        403  403     403     403   200
@@ -88,7 +96,11 @@ GET     /health/ready                                200   200        200  200  
 """
 PASSWORD = "wallpaper-on-tuesday"
 REFRESH_TOKEN = "what-this-login-was-given"
-FIELDS = {"items": {"title": "Shelf"}, "users": {"full_name": "Ann Lee"}}
+FIELDS = {
+    "items": {"title": "Shelf"},
+    "usage": {"tokens": 30, "kind": "summary"},
+    "users": {"full_name": "Ann Lee"},
+}
 CHANGED = {"current_password": PASSWORD, "new_password": "curtains-on-friday"}
 # What a request sends, where it is not a field of the resource.
 BODIES: dict[str, dict[str, Any]] = {
@@ -162,6 +174,7 @@ def fill_in(path: str, db: Session, owner: User) -> str:
         user_id=owner.id,
         session_id=session.id,
         item_id=make_item(db, owner=owner).id,
+        event_id=make_usage(db, user=owner).id,
         letter_id=make_letter(db).id,
         name="clean-up",
     )

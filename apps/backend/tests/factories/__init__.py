@@ -4,6 +4,7 @@ from tests.factories.item import make_item
 from tests.factories.job import make_job
 from tests.factories.letter import make_letter, make_letter_with_link, make_one_time_token
 from tests.factories.session import Login, make_login, make_session, make_token
+from tests.factories.usage import make_usage
 from tests.factories.user import make_user
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "make_one_time_token",
     "make_session",
     "make_token",
+    "make_usage",
     "make_user",
 ]

@@ -29,12 +29,14 @@ from app.core.permissions import Permission
 from app.crud import auth as crud_auth
 from app.crud import item as crud_item
 from app.crud import session as crud_session
+from app.crud import usage as crud_usage
 from app.crud import user as crud_user
 from app.crud.listing import Record
 from app.models.user import User
 from app.schemas.auth import SessionPublic
 from app.schemas.item import ItemPublic
 from app.schemas.listing import ListQuery
+from app.schemas.usage import UserWithStats
 from app.schemas.user import UserCreate, UserPermissions, UserPublic, UserUpdate
 
 router = Router(prefix="/users", tags=["users"])
@@ -65,7 +67,15 @@ def get_locked_me(db: DbSession, actor: CurrentUser) -> User:
     return get_locked_user(actor.id, db, actor)
 
 
+def get_visible_user_stats(user_id: Id, db: DbSession, actor: CurrentUser) -> Record:
+    record = crud_usage.get_user_stats(db, user_id=user_id, actor=actor)
+    if record is None:
+        raise crud_user.UserNotFoundError
+    return record
+
+
 VisibleUser = Annotated[Record, Depends(get_visible_user)]
+VisibleUserStats = Annotated[Record, Depends(get_visible_user_stats)]
 LockedUser = Annotated[User, Depends(get_locked_user)]
 LockedMe = Annotated[User, Depends(get_locked_me)]
 
@@ -229,6 +239,17 @@ def get_user_items(
     """List a user's items, with the parameters of the list of all items."""
     page = crud_item.get_items(db, query=query, actor=actor, owner_id=owner["id"])
     return answer_page(page, query=query, unit="items", request=request, response=response)
+
+
+@router.get(
+    "/{user_id}/stats",
+    response_model=UserWithStats,
+    responses=problems(404),
+    dependencies=[requires(Permission.USAGE_READ)],
+)
+def get_user_stats(user: VisibleUserStats) -> Record:
+    """Show a user, yourself or whom you may see, with the figures of their items and usage."""
+    return user
 
 
 @router.get(

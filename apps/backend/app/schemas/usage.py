@@ -1,0 +1,65 @@
+from datetime import date, datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from app.schemas.base import InputSchema, RecordId, Schema, Visible
+from app.schemas.user import UserPublic
+
+Tokens = Annotated[int, Field(ge=1, le=10**9, examples=[250])]
+Kind = Annotated[Visible, Field(min_length=1, max_length=50, examples=["summary"])]
+Note = Annotated[str, Field(max_length=500, examples=["Minutes of Monday's meeting"])]
+
+MonthlyUse = Annotated[int, Field(description="In this month (UTC).")]
+Remaining = Annotated[
+    int | None, Field(description="Of this month's quota; null where it is unlimited.")
+]
+
+
+class UsageCreate(InputSchema):
+    tokens: Tokens
+    kind: Kind
+    note: Note | None = None
+    user_id: RecordId | None = Field(
+        None, description="Yourself when left out; another only by who may write others' usage."
+    )
+
+
+class UsagePublic(Schema):
+    id: int
+    user_id: int
+    tokens: int
+    kind: str
+    note: str | None
+    created_at: datetime
+    recorded_by: int | None
+
+
+class UsageRecorded(UsagePublic):
+    """What was entered, and what it leaves of the quota."""
+
+    monthly_tokens_used: MonthlyUse
+    tokens_remaining: Remaining
+
+
+class KindUsage(Schema):
+    kind: str
+    tokens: int
+
+
+class UserUsage(Schema):
+    month: date = Field(description="The first day of this month (UTC).")
+    token_quota: int | None = Field(description="Monthly; null is unlimited.")
+    total_tokens_used: int
+    monthly_tokens_used: MonthlyUse
+    tokens_remaining: Remaining
+    monthly_by_kind: list[KindUsage] = Field(
+        description="This month's kinds that took the most, at most 100 of them."
+    )
+
+
+class UserWithStats(UserPublic):
+    total_tokens_used: int
+    monthly_tokens_used: MonthlyUse
+    tokens_remaining: Remaining
+    item_count: int
