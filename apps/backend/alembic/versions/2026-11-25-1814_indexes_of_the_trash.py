@@ -1,4 +1,4 @@
-"""Indexes of the trash.
+"""Indexes of the trash; ids of users that are never given again.
 
 Revision ID: 7a9a2e56da01
 Revises: c7f1e8db5129
@@ -26,7 +26,13 @@ def upgrade() -> None:
             sqlite_where=sa.text("deleted_at IS NOT NULL"),
         )
 
-    with op.batch_alter_table("users", schema=None) as batch_op:
+    # SQLite made this table anew for a column, and then gave the last id again when it was free.
+    with op.batch_alter_table(
+        "users",
+        schema=None,
+        recreate="always" if op.get_context().dialect.name == "sqlite" else "never",
+        table_kwargs={"sqlite_autoincrement": True},
+    ) as batch_op:
         batch_op.create_index(
             "ix_users_trash",
             ["id"],

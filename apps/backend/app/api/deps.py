@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 from fastapi.security import OAuth2PasswordBearer
 from sqlalchemy.orm import Session
 
@@ -150,6 +150,12 @@ class RequiredPermission:
 
 def requires(permission: Permission) -> Any:
     return Depends(RequiredPermission(permission))
+
+
+Purge = Annotated[
+    bool,
+    Query(description="For good, also from the trash: only who may purge, if nothing hangs on it."),
+]
 
 
 # Declares a route public.

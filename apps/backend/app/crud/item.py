@@ -1,6 +1,6 @@
 from typing import Final
 
-from sqlalchemy import ColumnElement, or_, select, true
+from sqlalchemy import ColumnElement, Select, or_, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -8,6 +8,7 @@ from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
 from app.core.permissions import Permission, Principal, Scope
 from app.crud import user as crud_user
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
+from app.crud.trash import take_out
 from app.models.item import Item
 from app.models.user import User, ids_of_department
 from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
@@ -55,9 +56,17 @@ def get_item_record(db: Session, *, item_id: int, actor: Principal) -> Record | 
 
 def get_item_for_update(db: Session, *, item_id: int, actor: Principal) -> Item | None:
     """Lock the row, so that what is compared is what is changed."""
-    return db.scalar(
-        select(Item).where(Item.id == item_id, visible_to(actor)).with_for_update(key_share=True)
-    )
+    return db.scalar(_seen(item_id, actor))
+
+
+def get_item_or_deleted_for_update(db: Session, *, item_id: int, actor: Principal) -> Item | None:
+    """Find it in the trash too."""
+    return db.scalar(_seen(item_id, actor).execution_options(include_deleted=True))
+
+
+def _seen(item_id: int, actor: Principal) -> Select[Item]:
+    statement = select(Item).where(Item.id == item_id, visible_to(actor))
+    return statement.with_for_update(key_share=True)
 
 
 def get_items(
@@ -97,6 +106,19 @@ def update_item(db: Session, *, item: Item, item_in: ItemUpdate, actor: Principa
 def delete_item(db: Session, *, item: Item) -> None:
     """Delete softly."""
     item.deleted_at = utc_now()
+    db.flush()
+
+
+def restore_item(db: Session, *, item: Item) -> Item:
+    """Raises NotDeletedError."""
+    take_out(item)
+    db.flush()
+    return item
+
+
+def purge_item(db: Session, *, item: Item) -> None:
+    """Delete for good."""
+    db.delete(item)
     db.flush()
 
 

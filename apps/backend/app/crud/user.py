@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, or_, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -101,9 +101,19 @@ def get_user_record(db: Session, *, user_id: int, actor: Principal) -> Record | 
 
 def get_user_for_update(db: Session, *, user_id: int, actor: Principal) -> User | None:
     """Lock the row, so that what is compared is what is changed."""
-    return db.scalar(
-        select(User).where(User.id == user_id, visible_to(actor)).with_for_update(key_share=True)
-    )
+    return db.scalar(_seen(user_id, actor).with_for_update(key_share=True))
+
+
+def get_user_or_deleted_for_update(
+    db: Session, *, user_id: int, actor: Principal, for_good: bool = False
+) -> User | None:
+    """Find them in the trash too. Where they go `for_good`, nobody else may refer to them."""
+    statement = _seen(user_id, actor).with_for_update(key_share=not for_good)
+    return db.scalar(statement.execution_options(include_deleted=True))
+
+
+def _seen(user_id: int, actor: Principal) -> Select[User]:
+    return select(User).where(User.id == user_id, visible_to(actor))
 
 
 def get_user_by_email(db: Session, *, email: str) -> User | None:
@@ -197,7 +207,7 @@ def update_user(
     if "email" in changes and user.id == actor.id:
         _refuse_unconfirmed(user, passwords)
         changes["is_verified"] = False
-    _refuse_losing_last_admin(db, user, changes)
+    refuse_losing_last_admin(db, user, changes)
     _refuse_easy_change(user, changes)
 
     old_email = user.email
@@ -267,7 +277,7 @@ def delete_user(db: Session, *, user: User, actor: Principal) -> None:
     """Delete softly. Raises PermissionDeniedError, LastAdminError."""
     if user.id != actor.id:
         refuse_unwritable(user, actor)
-    _refuse_losing_last_admin(db, user, {"is_active": False})
+    refuse_losing_last_admin(db, user, {"is_active": False})
     user.deleted_at = utc_now()
     db.flush()
     shut_out(db, user_id=user.id)
@@ -312,12 +322,12 @@ def _is_active_admin() -> ColumnElement[bool]:
     return and_(User.role == Role.ADMIN, User.is_active)
 
 
-def _refuse_losing_last_admin(db: Session, user: User, changes: dict[str, Any]) -> None:
+def refuse_losing_last_admin(db: Session, user: User, changes: dict[str, Any]) -> None:
     """Two who demote each other take turns, and the second sees what the first has done.
 
     Raises LastAdminError.
     """
-    is_admin = user.role == Role.ADMIN and user.is_active
+    is_admin = user.role == Role.ADMIN and user.is_active and user.deleted_at is None
     stays_admin = changes.get("role", user.role) == Role.ADMIN and changes.get("is_active", True)
     if not is_admin or stays_admin:
         return

@@ -2,7 +2,7 @@
 
 import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from app.core.errors import ConflictError, DomainError, InvalidInputError, Unava
 from app.db.base import Base
 
 _SQLITE_OUT_OF_REACH: Final = ("locked", "unable to open", "disk is full", "disk I/O error")
+_SQLITE_FOREIGN_KEY: Final = "FOREIGN KEY constraint failed"
 _SQLITE_COLUMNS: Final = re.compile(r"^UNIQUE constraint failed: (?P<columns>[\w., ]+)$")
 
 
@@ -42,6 +43,11 @@ class LockedError(ConflictError):
     text = "Somebody else is changing this right now. Try again in a moment."
 
 
+class ReferenceGoneError(ConflictError):
+    code = "REFERENCE_GONE"
+    text = "Somebody has deleted for good, meanwhile, what this belongs to."
+
+
 class InvalidValueError(InvalidInputError):
     code = "INVALID_VALUE"
     text = "The database cannot store one of the values."
@@ -55,6 +61,7 @@ _DEADLOCK_DETECTED: Final = "40P01"
 _BY_SQLSTATE: Final[Mapping[str, type[DomainError]]] = {
     "57014": StatementTimeoutError,  # query_canceled
     "55P03": LockedError,  # lock_not_available
+    "23503": ReferenceGoneError,  # foreign_key_violation
     _SERIALIZATION_FAILURE: ContendedError,
     _DEADLOCK_DETECTED: ContendedError,
 }
@@ -63,7 +70,7 @@ _UNREACHABLE: Final = ("08", "53", "57P", READ_ONLY_TRANSACTION)
 
 
 @contextmanager
-def constraint_error(errors: Mapping[str, type[DomainError]]) -> Iterator[None]:
+def constraint_error(errors: Mapping[str, Callable[[], DomainError]]) -> Iterator[None]:
     """Raise the refusal that belongs to the violated constraint; let any other pass."""
     try:
         yield
@@ -105,6 +112,8 @@ def _by_sqlstate(sqlstate: str) -> type[DomainError] | None:
 def _by_words(error: DBAPIError) -> type[DomainError] | None:
     if _is_interrupted(error):
         return StatementTimeoutError
+    if str(error.orig) == _SQLITE_FOREIGN_KEY:
+        return ReferenceGoneError
     return DatabaseUnavailableError if _is_lost_connection(error) else None
 
 

@@ -1,5 +1,5 @@
 from datetime import datetime
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, Literal
 
 import email_validator
 from pydantic import AfterValidator, Field, StringConstraints
@@ -141,6 +141,21 @@ class UserPublic(Schema):
     updated_at: datetime
     last_login_at: datetime | None
     version: int
+
+
+# One more is told as `100+`: what hangs on a user may be millions of rows.
+MOST_COUNTED: Final = 100
+Count = int | Literal["100+"]
+
+
+class UserImpact(Schema):
+    """What hangs on a user: numbers up to 100, and `100+` beyond."""
+
+    items: Count
+    items_in_trash: Count
+    usage_entries: Count = Field(description="Of all time.")
+    sessions: Count = Field(description="Devices on which they are signed in.")
+    letters_waiting: Count = Field(description="To their present address.")
 
 
 class UserPermissions(Schema):

@@ -51,6 +51,8 @@ GET     /api/v1/users/{user_id}                      401   403        404  404  
 PATCH   /api/v1/users/{user_id}                      401   403        404  404     403     200   200
 PUT     /api/v1/users/{user_id}                      401   403        404  404     403     200   200
 DELETE  /api/v1/users/{user_id}                      401   403        403  403     403     204   204
+POST    /api/v1/users/{user_id}/restore              401   403        403  403     403     409   409
+GET     /api/v1/users/{user_id}/impact               401   403        404  404     200     200   200
 GET     /api/v1/users/{user_id}/items                401   403        403  404     200     200   200
 GET     /api/v1/users/{user_id}/stats                401   403        403  404     200     200   200
 GET     /api/v1/users/{user_id}/sessions             401   403        403  403     403     403   200
@@ -59,6 +61,8 @@ GET     /api/v1/users/{user_id=own}                  401   403        200  200  
 PATCH   /api/v1/users/{user_id=own}                  401   403        200  200     200     200   200
 PUT     /api/v1/users/{user_id=own}                  401   403        200  200     200     200   200
 DELETE  /api/v1/users/{user_id=own}                  401   403        403  403     403     204   204
+POST    /api/v1/users/{user_id=own}/restore          401   403        403  403     403     403   409
+GET     /api/v1/users/{user_id=own}/impact           401   403        200  200     200     200   200
 GET     /api/v1/users/{user_id=own}/items            401   403        403  200     200     200   200
 GET     /api/v1/users/{user_id=own}/stats            401   403        403  200     200     200   200
 GET     /api/v1/users/{user_id=own}/sessions         401   403        403  403     403     403   200
@@ -71,10 +75,12 @@ GET     /api/v1/items/{item_id}                      401   403        403  404  
 PATCH   /api/v1/items/{item_id}                      401   403        403  404     403     200   200
 PUT     /api/v1/items/{item_id}                      401   403        403  404     403     200   200
 DELETE  /api/v1/items/{item_id}                      401   403        403  404     403     204   204
+POST    /api/v1/items/{item_id}/restore              401   403        403  404     403     409   409
 GET     /api/v1/items/{item_id=own}                  401   403        403  200     200     200   200
 PATCH   /api/v1/items/{item_id=own}                  401   403        403  200     403     200   200
 PUT     /api/v1/items/{item_id=own}                  401   403        403  200     403     200   200
 DELETE  /api/v1/items/{item_id=own}                  401   403        403  204     403     204   204
+POST    /api/v1/items/{item_id=own}/restore          401   403        403  409     403     409   409
 
 GET     /api/v1/usage/                               401   403        403  200     200     200   200
 POST    /api/v1/usage/                               401   403        403  201     403     201   201

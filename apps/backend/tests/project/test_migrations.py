@@ -12,7 +12,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, select
+from sqlalchemy import inspect, select, text
 from sqlalchemy.orm import Session
 
 from app.db import migrations
@@ -70,6 +70,22 @@ def test_migrations_make_what_the_models_say(own_database: None) -> None:
     migrations.migrate()
 
     command.check(migrations.alembic_config())  # Raises where a migration is due.
+
+
+@pytest.mark.skipif(POSTGRESQL is not None, reason="PostgreSQL's sequences only go forward")
+def test_migrations_leave_ids_that_are_never_given_again(own_database: None) -> None:
+    """A migration that has SQLite make a table anew says `sqlite_autoincrement` once more."""
+    migrations.migrate()
+    statement = text("SELECT name FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%'")
+    with get_engine().connect() as connection:
+        found = set(connection.scalars(statement))
+
+    declared = {
+        table.name
+        for table in Base.metadata.tables.values()
+        if table.dialect_options["sqlite"]["autoincrement"]
+    }
+    assert found == declared
 
 
 def test_migration_rebuilds_a_table_that_others_refer_to(

@@ -17,6 +17,7 @@ from app.db.integrity import (
     DatabaseUnavailableError,
     InvalidValueError,
     LockedError,
+    ReferenceGoneError,
     SchemaNotReadyError,
     StatementTimeoutError,
     constraint_error,
@@ -61,6 +62,7 @@ def wrapped(
         ("57P01", DatabaseUnavailableError),
         ("57P03", DatabaseUnavailableError),
         (None, DatabaseUnavailableError),
+        ("23503", ReferenceGoneError),
         ("22003", InvalidValueError),
         ("22021", InvalidValueError),
         ("22P05", InvalidValueError),
@@ -72,7 +74,7 @@ def test_code_of_postgresql_names_the_family(pgcode: str | None, family: type[Do
     assert type(error) is family
 
 
-@pytest.mark.parametrize("pgcode", ["42601", "42703", "23505", "23503", "P0001", "XX000"])
+@pytest.mark.parametrize("pgcode", ["42601", "42703", "23505", "P0001", "XX000"])
 def test_bug_of_our_own_has_no_family(pgcode: str) -> None:
     assert domain_error(wrapped(coded(pgcode))) is None
 
@@ -160,3 +162,10 @@ def test_constraint_error_lets_every_other_pass(db: Session, user: User) -> None
 def test_foreign_key_is_held_on_every_database() -> None:
     with pytest.raises(IntegrityError), unit_of_work() as db:
         db.add(Item(title="Lamp", status="draft", owner_id=10**9))
+
+
+def test_violated_foreign_key_says_that_what_it_leads_to_is_gone() -> None:
+    with pytest.raises(IntegrityError) as caught, unit_of_work() as db:
+        db.add(Item(title="Lamp", status="draft", owner_id=10**9))
+
+    assert type(domain_error(caught.value)) is ReferenceGoneError

@@ -4,13 +4,14 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 
 from app.api.answers import answer_deleted, name_location
-from app.api.deps import CurrentUser, DbSession, Id, requires
+from app.api.deps import CurrentUser, DbSession, Id, Purge, requires
 from app.api.dry_run import rehearsable
 from app.api.idempotency import idempotent
 from app.api.listing import ListParameters
 from app.api.pages import answer_page
 from app.api.problems import CREATE_ANSWERS, LIST_ANSWERS, delete_answers, problems
 from app.api.routing import Router
+from app.core.errors import PermissionDeniedError
 from app.core.permissions import Permission
 from app.crud import item as crud_item
 from app.crud.listing import Record
@@ -38,8 +39,27 @@ def get_locked_item(item_id: Id, db: DbSession, actor: CurrentUser) -> Item:
     return item
 
 
+def get_item_to_restore(item_id: Id, db: DbSession, actor: CurrentUser) -> Item:
+    item = crud_item.get_item_or_deleted_for_update(db, item_id=item_id, actor=actor)
+    if item is None:
+        raise crud_item.ItemNotFoundError
+    return item
+
+
+def get_item_to_delete(
+    item_id: Id, db: DbSession, actor: CurrentUser, purge: Purge = False
+) -> Item:
+    if not purge:
+        return get_locked_item(item_id, db, actor)
+    if not actor.may(Permission.ITEMS_PURGE):
+        raise PermissionDeniedError
+    return get_item_to_restore(item_id, db, actor)
+
+
 VisibleItem = Annotated[Record, Depends(get_visible_item)]
 LockedItem = Annotated[Item, Depends(get_locked_item)]
+ItemToRestore = Annotated[Item, Depends(get_item_to_restore)]
+ItemToDelete = Annotated[Item, Depends(get_item_to_delete)]
 
 
 @router.get(
@@ -108,7 +128,23 @@ def update_item(db: DbSession, actor: CurrentUser, item: LockedItem, item_in: It
     responses=delete_answers(ItemPublic) | problems(404, 409),
     dependencies=[requires(Permission.ITEMS_WRITE), rehearsable],
 )
-def delete_item(request: Request, db: DbSession, item: LockedItem) -> Response:
-    """Delete an item softly: it is gone from every list, and its row stays in the database."""
-    crud_item.delete_item(db, item=item)
+def delete_item(
+    request: Request, db: DbSession, item: ItemToDelete, purge: Purge = False
+) -> Response:
+    """Delete an item: into the trash, from which it can be restored, or for good."""
+    if purge:
+        crud_item.purge_item(db, item=item)
+    else:
+        crud_item.delete_item(db, item=item)
     return answer_deleted(request, item, ItemPublic)
+
+
+@router.post(
+    "/{item_id}/restore",
+    response_model=ItemPublic,
+    responses=problems(404, 409),
+    dependencies=[requires(Permission.ITEMS_WRITE), rehearsable, idempotent],
+)
+def restore_item(db: DbSession, item: ItemToRestore) -> Item:
+    """Take an item out of the trash."""
+    return crud_item.restore_item(db, item=item)

@@ -14,6 +14,7 @@ from app.api.deps import (
     CurrentUser,
     DbSession,
     Id,
+    Purge,
     SignedInUser,
     just_signed_in,
     requires,
@@ -25,19 +26,21 @@ from app.api.listing import ListParameters
 from app.api.pages import answer_page
 from app.api.problems import CREATE_ANSWERS, LIST_ANSWERS, delete_answers, problems
 from app.api.routing import Router
+from app.core.errors import PermissionDeniedError
 from app.core.permissions import Permission
 from app.crud import auth as crud_auth
 from app.crud import item as crud_item
 from app.crud import session as crud_session
 from app.crud import usage as crud_usage
 from app.crud import user as crud_user
+from app.crud import user_trash as crud_user_trash
 from app.crud.listing import Record
 from app.models.user import User
 from app.schemas.auth import SessionPublic
 from app.schemas.item import ItemPublic
 from app.schemas.listing import ListQuery
 from app.schemas.usage import UserWithStats
-from app.schemas.user import UserCreate, UserPermissions, UserPublic, UserUpdate
+from app.schemas.user import Count, UserCreate, UserImpact, UserPermissions, UserPublic, UserUpdate
 
 router = Router(prefix="/users", tags=["users"])
 
@@ -63,6 +66,26 @@ def get_locked_user(user_id: Id, db: DbSession, actor: CurrentUser) -> User:
     return user
 
 
+def get_user_to_restore(user_id: Id, db: DbSession, actor: CurrentUser) -> User:
+    user = crud_user.get_user_or_deleted_for_update(db, user_id=user_id, actor=actor)
+    if user is None:
+        raise crud_user.UserNotFoundError
+    return user
+
+
+def get_user_to_delete(
+    user_id: Id, db: DbSession, actor: CurrentUser, purge: Purge = False
+) -> User:
+    if not purge:
+        return get_locked_user(user_id, db, actor)
+    if not actor.may(Permission.USERS_PURGE):
+        raise PermissionDeniedError
+    user = crud_user.get_user_or_deleted_for_update(db, user_id=user_id, actor=actor, for_good=True)
+    if user is None:
+        raise crud_user.UserNotFoundError
+    return user
+
+
 def get_locked_me(db: DbSession, actor: CurrentUser) -> User:
     return get_locked_user(actor.id, db, actor)
 
@@ -77,6 +100,8 @@ def get_visible_user_stats(user_id: Id, db: DbSession, actor: CurrentUser) -> Re
 VisibleUser = Annotated[Record, Depends(get_visible_user)]
 VisibleUserStats = Annotated[Record, Depends(get_visible_user_stats)]
 LockedUser = Annotated[User, Depends(get_locked_user)]
+UserToRestore = Annotated[User, Depends(get_user_to_restore)]
+UserToDelete = Annotated[User, Depends(get_user_to_delete)]
 LockedMe = Annotated[User, Depends(get_locked_me)]
 
 
@@ -215,10 +240,41 @@ def update_user(
     responses=delete_answers(UserPublic) | problems(404, 409),
     dependencies=[requires(Permission.USERS_WRITE), rehearsable],
 )
-def delete_user(request: Request, db: DbSession, actor: CurrentUser, user: LockedUser) -> Response:
-    """Delete a user softly. Their items stay, and their e-mail and user name are free again."""
-    crud_user.delete_user(db, user=user, actor=actor)
+def delete_user(
+    request: Request, db: DbSession, actor: CurrentUser, user: UserToDelete, purge: Purge = False
+) -> Response:
+    """Delete a user: into the trash, or for good.
+
+    Their items stay, and their e-mail and user name are free again. For good goes nobody who still
+    has items or usage.
+    """
+    if purge:
+        crud_user_trash.purge_user(db, user=user, actor=actor)
+    else:
+        crud_user.delete_user(db, user=user, actor=actor)
     return answer_deleted(request, user, UserPublic)
+
+
+@router.post(
+    "/{user_id}/restore",
+    response_model=UserPublic,
+    responses=problems(404, 409),
+    dependencies=[requires(Permission.USERS_WRITE), rehearsable, idempotent],
+)
+def restore_user(db: DbSession, actor: CurrentUser, user: UserToRestore) -> User:
+    """Take a user out of the trash, unless their e-mail or user name was taken meanwhile."""
+    return crud_user_trash.restore_user(db, user=user, actor=actor)
+
+
+@router.get(
+    "/{user_id}/impact",
+    response_model=UserImpact,
+    responses=problems(404),
+    dependencies=[signed_in],
+)
+def get_user_impact(db: DbSession, user: VisibleUser) -> dict[str, Count]:
+    """Count what hangs on a user, to be seen before they are deleted."""
+    return crud_user_trash.get_impact(db, user_id=user["id"])
 
 
 @router.get(
