@@ -7,7 +7,7 @@ json-server's clients (`ra-data-json-server`, `@refinedev/simple-rest`) send
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Final
@@ -56,6 +56,13 @@ def translate(parameters: Iterable[tuple[str, str]]) -> Parameters:
     return native
 
 
+def translate_filter(wanted: Mapping[str, Any]) -> Parameters:
+    """Translate the `filter` of a request's body. Raises ParameterError."""
+    native = Parameters()
+    _add_filters(native, wanted)
+    return native
+
+
 def _read_filter(native: Parameters, value: str) -> None:
     try:
         wanted = json.loads(value)
@@ -63,6 +70,10 @@ def _read_filter(native: Parameters, value: str) -> None:
         wanted = None
     if not isinstance(wanted, dict):
         raise ParameterError("filter", 'Must be a JSON object such as {"q": "lamp"}.')
+    _add_filters(native, wanted)
+
+
+def _add_filters(native: Parameters, wanted: Mapping[str, Any]) -> None:
     for name, one_or_more in wanted.items():
         if not name.isascii():
             raise ParameterError("filter", "Names something that is no field.")

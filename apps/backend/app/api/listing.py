@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from app.api.deps import OptionalUser
-from app.api.dialects import ParameterError, Parameters, translate
+from app.api.dialects import ParameterError, Parameters, translate, translate_filter
 from app.api.wording import text_of
 from app.core.config import get_settings
 from app.core.errors import PermissionDeniedError
@@ -100,16 +100,27 @@ class ListParameters:
 
     def __call__(self, request: Request, actor: OptionalUser) -> ListQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
-        query = self._read(request)
-        if query.deleted and not (actor and self._trash_for and actor.may(self._trash_for)):
-            raise PermissionDeniedError
-        return query
-
-    def _read(self, request: Request) -> ListQuery:
         try:
             native = translate(request.query_params.multi_items())
         except ParameterError as error:
             raise _refusal(error.parameter, str(error)) from None
+        query = self._read(native)
+        if query.deleted and not (actor and self._trash_for and actor.may(self._trash_for)):
+            raise PermissionDeniedError
+        return query
+
+    def read_filter(self, wanted: Mapping[str, Any]) -> ListQuery:
+        """Read the `filter` of a request's body, in the words of `ra-data-simple-rest`.
+
+        Raises RequestValidationError, naming the field.
+        """
+        try:
+            native = translate_filter(wanted)
+        except ParameterError as error:
+            raise _refusal(error.parameter, str(error)) from None
+        return self._read(native)
+
+    def _read(self, native: Parameters) -> ListQuery:
         try:
             given = self._model.model_validate(native.values)
             limit = _limit_of(given)

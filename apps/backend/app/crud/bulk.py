@@ -50,9 +50,9 @@ def update_rows(db: Session, *, model: type[Row], rows: Sequence[Row], changes: 
 
     The entities are stale afterwards. Raises IntegrityError.
     """
-    real = {row.id: _differences(row, changes.get(row.id, {})) for row in rows}
+    real = {row.id: differences(row, changes.get(row.id, {})) for row in rows}
     changed = [row for row in rows if real[row.id]]
-    for ids, values in _statements(model, [row.id for row in changed], real):
+    for ids, values in _statements(model, [row.id for row in changed], changes):
         db.execute(
             update(model)
             .where(model.id.in_(ids))
@@ -63,7 +63,7 @@ def update_rows(db: Session, *, model: type[Row], rows: Sequence[Row], changes: 
     crud_audit.write_events(db, [event for event in events if event is not None])
 
 
-def _differences(row: AuditedRecord, values: Mapping[str, Any]) -> dict[str, Any]:
+def differences(row: AuditedRecord, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if getattr(row, name) != value}
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     tuple_,
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -115,6 +116,11 @@ def get_page(
         total=None if query.after else _total(db, listing, wanted, query, len(rows)),
         next_cursor=_cursor(listing, query, records[-1]) if has_more else None,
     )
+
+
+def matching(listing: Listing, query: ListQuery) -> ColumnElement[bool]:
+    """What a row must be like for the list to show it, wherever the page stands."""
+    return and_(true(), *_conditions(listing, query))
 
 
 def _total(

@@ -77,14 +77,16 @@ def is_usable(token: OneTimeToken) -> bool:
 
 
 def withdraw_tokens(db: Session, *, user_id: int, purposes: Collection[TokenPurpose]) -> None:
+    _withdraw(db, OneTimeToken.user_id == user_id, OneTimeToken.purpose.in_(purposes))
+
+
+def withdraw_tokens_of_all(db: Session, *, user_ids: Collection[int]) -> None:
+    _withdraw(db, OneTimeToken.user_id.in_(user_ids))
+
+
+def _withdraw(db: Session, *which: ColumnElement[bool]) -> None:
     db.execute(
-        update(OneTimeToken)
-        .where(
-            OneTimeToken.user_id == user_id,
-            OneTimeToken.purpose.in_(purposes),
-            OneTimeToken.used_at.is_(None),
-        )
-        .values(used_at=utc_now())
+        update(OneTimeToken).where(OneTimeToken.used_at.is_(None), *which).values(used_at=utc_now())
     )
 
 

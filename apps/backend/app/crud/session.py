@@ -1,5 +1,6 @@
 """Logins: opened with a refresh token, renewed by spending it for the next, ended for good."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
@@ -199,6 +200,11 @@ def end_sessions(db: Session, *, user_id: int, but: int | None = None) -> int:
     db.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
     kept = LoginSession.id != but if but is not None else LoginSession.id.is_not(None)
     return _end(db, LoginSession.user_id == user_id, kept)
+
+
+def end_sessions_of_all(db: Session, *, user_ids: Collection[int]) -> int:
+    """End all sessions of these users. Whoever does so holds their rows."""
+    return _end(db, LoginSession.user_id.in_(user_ids))
 
 
 def end_every_session(db: Session) -> int:

@@ -1,5 +1,5 @@
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
@@ -14,9 +14,9 @@ from app.core.security import hash_password, verify_password
 from app.crud.free_username import drawn, get_taken_usernames, numbered
 from app.crud.letter import send_verification, send_welcome, write_letter
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
-from app.crud.one_time_token import withdraw_tokens
+from app.crud.one_time_token import withdraw_tokens, withdraw_tokens_of_all
 from app.crud.password import store_password
-from app.crud.session import end_sessions
+from app.crud.session import end_sessions, end_sessions_of_all
 from app.crud.user_policy import (
     default_quota,
     refuse_easy_password,
@@ -220,7 +220,7 @@ def update_user(
         must_change = user.must_change_password
         store_password(db, user=user, hashed_password=passwords.new_hash, must_change=must_change)
     if "email" in changes:
-        _follow_email(db, user, old_email=old_email)
+        follow_email(db, user, old_email=old_email)
     if changes.get("is_active") is False:
         shut_out(db, user_id=user.id)
     return user
@@ -239,7 +239,7 @@ def _refuse_easy_change(user: User, changes: Mapping[str, Any]) -> None:
         refuse_easy_password(changes["password"], email=email, username=username)
 
 
-def _follow_email(db: Session, user: User, *, old_email: str) -> None:
+def follow_email(db: Session, user: User, *, old_email: str) -> None:
     """Links that went to the old address are dead; whoever reads it learns of the change, unless it
     never was more than an invitation.
     """
@@ -262,6 +262,12 @@ def shut_out(db: Session, *, user_id: int) -> None:
     """End every session, and every link in a letter."""
     end_sessions(db, user_id=user_id)
     withdraw_tokens(db, user_id=user_id, purposes=list(TokenPurpose))
+
+
+def shut_out_all(db: Session, *, user_ids: Collection[int]) -> None:
+    """Do so for many. Whoever does holds the users' rows."""
+    end_sessions_of_all(db, user_ids=user_ids)
+    withdraw_tokens_of_all(db, user_ids=user_ids)
 
 
 def _changes(user: User, user_in: UserUpdate) -> dict[str, Any]:
@@ -322,16 +328,22 @@ def _is_active_admin() -> ColumnElement[bool]:
     return and_(User.role == Role.ADMIN, User.is_active)
 
 
-def refuse_losing_last_admin(db: Session, user: User, changes: dict[str, Any]) -> None:
-    """Two who demote each other take turns, and the second sees what the first has done.
+def refuse_losing_last_admin(db: Session, user: User, changes: Mapping[str, Any]) -> None:
+    """Raises LastAdminError."""
+    if is_losing_admin(user, changes) and not has_admin_beside(db, user_ids=[user.id]):
+        raise LastAdminError
 
-    Raises LastAdminError.
-    """
+
+def is_losing_admin(user: User, changes: Mapping[str, Any]) -> bool:
     is_admin = user.role == Role.ADMIN and user.is_active and user.deleted_at is None
     stays_admin = changes.get("role", user.role) == Role.ADMIN and changes.get("is_active", True)
-    if not is_admin or stays_admin:
-        return
+    return is_admin and not (stays_admin and changes.get("deleted_at") is None)
+
+
+def has_admin_beside(db: Session, *, user_ids: Collection[int]) -> bool:
+    """Tell whether there is an active admin beside these, who are about to be none any more. Two
+    who demote each other take turns, and the second sees what the first has done.
+    """
     take_turns(db, lock=ADMINS_LOCK)
-    others = select(User.id).where(_is_active_admin(), User.id != user.id).limit(1)
-    if db.scalar(others) is None:
-        raise LastAdminError
+    others = select(User.id).where(_is_active_admin(), User.id.not_in(user_ids)).limit(1)
+    return db.scalar(others) is not None

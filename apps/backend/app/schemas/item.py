@@ -53,6 +53,15 @@ class ItemUpdate(UpdateSchema):
     version: ReadOnly = None
 
 
+class ItemBulkChanges(UpdateSchema):
+    nullable: ClassVar[frozenset[str]] = frozenset({"description"})
+
+    title: Title | None = None
+    description: Description | None = None
+    status: StatusName | None = None
+    owner_id: RecordId | None = None
+
+
 class ItemPublic(Schema):
     id: int
     title: str

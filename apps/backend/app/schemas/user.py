@@ -127,6 +127,20 @@ class UserUpdate(UpdateSchema):
     version: ReadOnly = None
 
 
+class UserBulkChanges(UpdateSchema):
+    """What many may get at once: neither what is unique to each, nor a password."""
+
+    nullable: ClassVar[frozenset[str]] = frozenset({"full_name", "department", "token_quota"})
+
+    full_name: FullName | None = None
+    department: Department | None = None
+    role: RoleName | None = None
+    must_change_password: bool | None = None
+    is_active: bool | None = None
+    is_verified: bool | None = None
+    token_quota: TokenQuota | None = None
+
+
 class UserPublic(Schema):
     id: int
     email: str

@@ -47,6 +47,9 @@ GET     /api/v1/users/me/usage                       401   403        403  200  
 GET     /api/v1/users/                               401   403        403  403     200     200   200
 POST    /api/v1/users/                               401   403        403  403     403     201   201
 POST    /api/v1/users/bulk                           401   403        403  403     403     201   201
+PATCH   /api/v1/users/bulk                           401   403        403  403     403     200   200
+POST    /api/v1/users/bulk/delete                    401   403        403  403     403     200   200
+POST    /api/v1/users/bulk/restore                   401   403        403  403     403     200   200
 GET     /api/v1/users/{user_id}                      401   403        404  404     200     200   200
 PATCH   /api/v1/users/{user_id}                      401   403        404  404     403     200   200
 PUT     /api/v1/users/{user_id}                      401   403        404  404     403     200   200
@@ -71,6 +74,9 @@ DELETE  /api/v1/users/{user_id=own}/sessions         401   403        403  403  
 GET     /api/v1/items/                               401   403        403  200     200     200   200
 POST    /api/v1/items/                               401   403        403  201     403     201   201
 POST    /api/v1/items/bulk                           401   403        403  201     403     201   201
+PATCH   /api/v1/items/bulk                           401   403        403  200     403     200   200
+POST    /api/v1/items/bulk/delete                    401   403        403  200     403     200   200
+POST    /api/v1/items/bulk/restore                   401   403        403  200     403     200   200
 GET     /api/v1/items/{item_id}                      401   403        403  404     200     200   200
 PATCH   /api/v1/items/{item_id}                      401   403        403  404     403     200   200
 PUT     /api/v1/items/{item_id}                      401   403        403  404     403     200   200
@@ -108,6 +114,7 @@ FIELDS = {
     "users": {"full_name": "Ann Lee"},
 }
 CHANGED = {"current_password": PASSWORD, "new_password": "curtains-on-friday"}
+NOBODY = {"filter": {"id": []}}
 # What a request sends, where it is not a field of the resource.
 BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/auth/login": {"data": {"username": "caller@example.com", "password": PASSWORD}},
@@ -118,6 +125,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/auth/password/forgot": {"json": {"email": "caller@example.com"}},
     "POST /api/v1/auth/password/reset": {"json": {"token": "x", "password": PASSWORD}},
     "POST /api/v1/users/me/password": {"json": CHANGED},
+    "PATCH /api/v1/users/bulk": {"json": NOBODY | {"changes": FIELDS["users"]}},
+    "POST /api/v1/users/bulk/delete": {"json": NOBODY},
+    "POST /api/v1/users/bulk/restore": {"json": NOBODY},
+    "PATCH /api/v1/items/bulk": {"json": NOBODY | {"changes": FIELDS["items"]}},
+    "POST /api/v1/items/bulk/delete": {"json": NOBODY},
+    "POST /api/v1/items/bulk/restore": {"json": NOBODY},
     "POST /api/v1/users/": {"json": {"email": "new@example.com"}},
     "POST /api/v1/users/bulk": {"json": {"items": [{"email": "new@example.com"}]}},
     "POST /api/v1/items/bulk": {"json": {"items": [{"title": "Shelf"}]}},

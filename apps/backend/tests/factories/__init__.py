@@ -1,15 +1,16 @@
 """Rows for tests, committed at once. What a test does not care about is made up."""
 
-from tests.factories.item import make_item
+from tests.factories.item import make_item, make_items
 from tests.factories.job import make_job
 from tests.factories.letter import make_letter, make_letter_with_link, make_one_time_token
 from tests.factories.session import Login, make_login, make_session, make_token
 from tests.factories.usage import make_usage
-from tests.factories.user import make_user
+from tests.factories.user import make_user, make_users
 
 __all__ = [
     "Login",
     "make_item",
+    "make_items",
     "make_job",
     "make_letter",
     "make_letter_with_link",
@@ -19,4 +20,5 @@ __all__ = [
     "make_token",
     "make_usage",
     "make_user",
+    "make_users",
 ]

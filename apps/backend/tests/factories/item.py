@@ -1,5 +1,6 @@
 from typing import Any
 
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from app.models import Item, User
@@ -13,3 +14,10 @@ def make_item(db: Session, *, owner: User, title: str = "Desk lamp", **values: A
     db.commit()
     db.refresh(item)
     return item
+
+
+def make_items(db: Session, count: int, *, owner: User, **values: Any) -> list[int]:
+    """Make many at once, and return their ids."""
+    defaults = {"title": "Desk lamp", "status": ItemStatus.DRAFT, "owner_id": owner.id}
+    rows = [{**defaults, **values} for _ in range(count)]
+    return list(db.scalars(insert(Item).returning(Item.id, sort_by_parameter_order=True), rows))

@@ -1,6 +1,7 @@
 from itertools import count
 from typing import Any
 
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from app.core.permissions import Role
@@ -28,3 +29,18 @@ def make_user(
     db.commit()
     db.refresh(user)
     return user
+
+
+def make_users(db: Session, count: int, **values: Any) -> list[int]:
+    """Make many at once, and return their ids."""
+    defaults: dict[str, Any] = {
+        "role": Role.USER,
+        "is_active": True,
+        "is_verified": True,
+        "token_quota": 1000,
+    }
+    addresses = [f"user{next(_numbers)}@example.com" for _ in range(count)]
+    rows = [
+        {"email": one, "username": one.replace("@", "."), **defaults, **values} for one in addresses
+    ]
+    return list(db.scalars(insert(User).returning(User.id, sort_by_parameter_order=True), rows))

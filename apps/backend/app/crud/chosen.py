@@ -1,0 +1,100 @@
+"""The rows that a request of many is about: found, locked, and named where they are refused."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from app.core.errors import DomainError, InvalidInputError, NotFoundError
+from app.crud.listing import Listing, Record, matching
+from app.crud.refusals import Refusals
+from app.models.mixins import AuditedRecord
+from app.schemas.base import MAX_BULK
+from app.schemas.bulk import Choice
+
+Row = TypeVar("Row", bound=AuditedRecord)
+
+
+class TooManyRowsError(InvalidInputError):
+    code = "TOO_MANY_ROWS"
+    text = "These are {count} records; {most} at once is the most."
+
+    def __init__(self, *, count: int, field: str) -> None:
+        super().__init__(count=count, most=MAX_BULK)
+        self.fields = {field: self.detail}
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen(Generic[Row]):
+    """Locked rows in the order in which they were asked for. `places` says under which number
+    the refusals know a row: its index among the ids, or its id where it was found otherwise.
+    """
+
+    rows: Sequence[Row]
+    refusals: Refusals
+    places: Mapping[int, int]
+
+    @property
+    def ids(self) -> Sequence[int]:
+        return [row.id for row in self.rows]
+
+    def of_row(self, row: Row) -> AbstractContextManager[None]:
+        return self.refusals.of_row(self.places[row.id])
+
+    def refuse(self, row: Row, error: DomainError) -> None:
+        self.refusals.add(self.places[row.id], error)
+
+
+def lock_chosen(
+    db: Session,
+    *,
+    model: type[Row],
+    listing: Listing,
+    choice: Choice,
+    scope: ColumnElement[bool],
+    missing: type[NotFoundError],
+    in_trash: bool = False,
+) -> Chosen[Row]:
+    """Lock the rows in the order of their ids, so that two requests never wait in a circle.
+
+    Ids that lead to no row are noted among the refusals, which whoever changes the rows raises.
+    Raises TooManyRowsError.
+    """
+    if len(choice.ids) > MAX_BULK:
+        raise TooManyRowsError(count=len(choice.ids), field="ids")
+    by_filter = choice.query is not None
+    wanted = matching(listing, choice.query) if choice.query else model.id.in_(choice.ids)
+    if in_trash:
+        wanted &= model.deleted_at.is_not(None)
+    statement = select(model).where(scope, wanted).execution_options(include_deleted=in_trash)
+    locked = statement.order_by(model.id).limit(MAX_BULK + 1).with_for_update(key_share=True)
+    rows = db.scalars(locked).all()
+    if len(rows) > MAX_BULK:
+        counted = statement.with_only_columns(func.count(), maintain_column_froms=True)
+        raise TooManyRowsError(count=db.scalar(counted) or 0, field="filter")
+    return _by_filter(model, rows) if by_filter else _by_id(rows, choice.ids, missing)
+
+
+def _by_filter(model: type[Row], rows: Sequence[Row]) -> Chosen[Row]:
+    return Chosen(rows, Refusals(under=model.audited_as), {row.id: row.id for row in rows})
+
+
+def _by_id(rows: Sequence[Row], ids: Sequence[int], missing: type[NotFoundError]) -> Chosen[Row]:
+    refusals = Refusals(under="ids")
+    found = {row.id: row for row in rows}
+    for index, one in enumerate(ids):
+        if one not in found:
+            refusals.add(index, missing())
+    places = {one: index for index, one in enumerate(ids)}
+    return Chosen([found[one] for one in ids if one in found], refusals, places)
+
+
+def get_records(db: Session, *, listing: Listing, ids: Sequence[int]) -> Sequence[Record]:
+    """Return the records of these rows, deleted ones too, in this order."""
+    statement = listing.select.where(listing.columns["id"].in_(ids))
+    rows = db.execute(statement.execution_options(include_deleted=True)).mappings()
+    records = {row["id"]: row for row in rows}
+    return [records[one] for one in ids]

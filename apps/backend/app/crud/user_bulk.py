@@ -1,0 +1,152 @@
+"""Many users at once, by the rules that hold for one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.core.clock import utc_now
+from app.core.permissions import Principal
+from app.crud.bulk import Changes, differences, update_rows
+from app.crud.chosen import Chosen, get_records, lock_chosen
+from app.crud.listing import Record
+from app.crud.user import (
+    TAKEN,
+    USERS,
+    CurrentPasswordWrongError,
+    EmailTakenError,
+    LastAdminError,
+    UsernameTakenError,
+    UserNotFoundError,
+    follow_email,
+    has_admin_beside,
+    is_losing_admin,
+    shut_out_all,
+    visible_to,
+)
+from app.crud.user_policy import refuse_forbidden_changes
+from app.db.integrity import constraint_error
+from app.models.user import User
+from app.schemas.bulk import Choice
+from app.schemas.user import UserBulkChanges
+
+
+def update_users(
+    db: Session, *, choice: Choice, changes: UserBulkChanges, actor: Principal
+) -> Sequence[Record]:
+    """Raises TooManyRowsError, and what `change_users` raises."""
+    return _give_all(db, choice, changes.changes(), actor)
+
+
+def delete_users(db: Session, *, choice: Choice, actor: Principal) -> Sequence[Record]:
+    """Delete softly. Raises TooManyRowsError, and what `change_users` raises."""
+    return _give_all(db, choice, {"deleted_at": utc_now()}, actor)
+
+
+def restore_users(db: Session, *, choice: Choice, actor: Principal) -> Sequence[Record]:
+    """Bring back from the trash. Raises TooManyRowsError, and what `change_users` raises."""
+    return _give_all(db, choice, {"deleted_at": None}, actor, in_trash=True)
+
+
+def _give_all(
+    db: Session,
+    choice: Choice,
+    values: Mapping[str, Any],
+    actor: Principal,
+    *,
+    in_trash: bool = False,
+) -> Sequence[Record]:
+    chosen = lock_chosen(
+        db,
+        model=User,
+        listing=USERS,
+        choice=choice,
+        scope=visible_to(actor),
+        missing=UserNotFoundError,
+        in_trash=in_trash,
+    )
+    change_users(db, chosen=chosen, changes=dict.fromkeys(chosen.ids, values), actor=actor)
+    return get_records(db, listing=USERS, ids=chosen.ids)
+
+
+def change_users(db: Session, *, chosen: Chosen[User], changes: Changes, actor: Principal) -> None:
+    """Change each user to the values under its id, `deleted_at` among them, or none of them.
+
+    Raises what single changes raise, and BulkRefusedError where rows are refused for several
+    reasons.
+    """
+    real = {user.id: differences(user, changes[user.id]) for user in chosen.rows}
+    for user in chosen.rows:
+        with chosen.of_row(user):
+            _refuse_forbidden(user, real[user.id], actor)
+    chosen.refusals.raise_any()
+    _refuse_losing_admins(db, chosen, real)
+    _write(db, chosen, changes)
+    _follow(db, chosen, real)
+
+
+def _refuse_forbidden(user: User, changes: Mapping[str, Any], actor: Principal) -> None:
+    refuse_forbidden_changes(user, changes, actor)
+    if "email" in changes and user.id == actor.id:
+        raise CurrentPasswordWrongError
+
+
+def _refuse_losing_admins(db: Session, chosen: Chosen[User], changes: Changes) -> None:
+    losing = [user for user in chosen.rows if is_losing_admin(user, changes[user.id])]
+    if losing and not has_admin_beside(db, user_ids=[user.id for user in losing]):
+        for user in losing:
+            chosen.refuse(user, LastAdminError())
+        chosen.refusals.raise_any()
+
+
+def _write(db: Session, chosen: Chosen[User], changes: Changes) -> None:
+    """The constraints answer whether a value is taken; then is asked of whom."""
+    with constraint_error(TAKEN):
+        try:
+            with db.begin_nested():
+                update_rows(db, model=User, rows=chosen.rows, changes=changes)
+        except IntegrityError:
+            _note_taken(db, chosen, changes)
+            chosen.refusals.raise_any()
+            raise
+
+
+def _note_taken(db: Session, chosen: Chosen[User], changes: Changes) -> None:
+    wanted = {user.id: _identity(user, changes[user.id]) for user in chosen.rows}
+    emails, usernames = zip(*wanted.values(), strict=True)
+    holders = db.execute(
+        select(User.id, User.email, User.username).where(
+            or_(User.email.in_(emails), User.username.in_(usernames))
+        )
+    ).all()
+    email_holders = {row.email: row.id for row in holders}
+    username_holders = {row.username: row.id for row in holders}
+    for user in chosen.rows:
+        email, username = wanted[user.id]
+        # Of two among the rows themselves, the first may have it.
+        if email_holders.setdefault(email, user.id) != user.id:
+            chosen.refuse(user, EmailTakenError())
+        if username_holders.setdefault(username, user.id) != user.id:
+            chosen.refuse(user, UsernameTakenError())
+
+
+def _identity(user: User, changes: Mapping[str, Any]) -> tuple[str, str]:
+    return changes.get("email", user.email), changes.get("username", user.username)
+
+
+def _follow(db: Session, chosen: Chosen[User], changes: Changes) -> None:
+    """Do what follows from a change of address, and from a loss of access."""
+    for user in chosen.rows:
+        if "email" in changes[user.id]:
+            old_email = user.email
+            db.refresh(user)
+            follow_email(db, user, old_email=old_email)
+    lost = [user.id for user in chosen.rows if _loses_access(changes[user.id])]
+    if lost:
+        shut_out_all(db, user_ids=lost)
+
+
+def _loses_access(changes: Mapping[str, Any]) -> bool:
+    return changes.get("is_active") is False or changes.get("deleted_at") is not None
