@@ -128,21 +128,30 @@ def test_bulk_reaches_nobody_elses_items(
     assert [record["id"] for record in done.json()] == [own.id]
 
 
-def test_delete_items_and_restore_items_bring_them_back_as_they_were(
+def test_delete_items_takes_them_from_the_list(
+    as_user: TestClient, user: User, db: Session
+) -> None:
+    gone, kept = make_items(db, 3, owner=user), make_items(db, 2, owner=user)
+
+    response = as_user.post(f"{URL}/delete", json={"ids": gone})
+
+    assert [record["id"] for record in response.json()] == gone
+    assert [record["id"] for record in as_user.get("/api/v1/items/").json()] == kept
+
+
+def test_restore_items_brings_them_back_as_they_were(
     as_user: TestClient, user: User, db: Session
 ) -> None:
     ids = make_items(db, 3, owner=user, title="Lamp")
     before = as_user.get("/api/v1/items/").json()
-
     as_user.post(f"{URL}/delete", json={"ids": ids})
-    emptied = as_user.get("/api/v1/items/").json()
-    as_user.post(f"{URL}/restore", json={"filter": {"title": "Lamp"}})
 
-    restored = as_user.get("/api/v1/items/").json()
-    moved = {"version": 3}
-    assert emptied == []
-    assert [{**one, **moved, "updated_at": None} for one in restored] == [
-        {**one, **moved, "updated_at": None} for one in before
+    response = as_user.post(f"{URL}/restore", json={"filter": {"title": "Lamp"}})
+
+    after = as_user.get("/api/v1/items/").json()
+    assert response.json() == after
+    assert [one | {"version": 1, "updated_at": None} for one in after] == [
+        one | {"updated_at": None} for one in before
     ]
 
 

@@ -114,7 +114,7 @@ FIELDS = {
     "users": {"full_name": "Ann Lee"},
 }
 CHANGED = {"current_password": PASSWORD, "new_password": "curtains-on-friday"}
-NOBODY = {"filter": {"id": []}}
+NOBODY: dict[str, Any] = {"filter": {"id": []}}
 # What a request sends, where it is not a field of the resource.
 BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/auth/login": {"data": {"username": "caller@example.com", "password": PASSWORD}},

@@ -285,7 +285,7 @@ def test_delete_users_includes_oneself(as_admin: TestClient, admin: User, db: Se
 def test_restore_users_refuses_values_that_are_taken_meanwhile(
     as_admin: TestClient, db: Session
 ) -> None:
-    gone = {"deleted_at": utc_now()}
+    gone: dict[str, Any] = {"deleted_at": utc_now()}
     free = make_user(db, **gone)
     email_taken = make_user(db, email="ann@example.com", username="ann-1", **gone)
     username_taken = make_user(db, email="lee@example.com", username="lee", **gone)
