@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import DomainError, InvalidInputError, NotFoundError
 from app.crud.listing import Listing, Record, matching
 from app.crud.refusals import Refusals
+from app.crud.trash import NotDeletedError
 from app.models.mixins import AuditedRecord
 from app.schemas.base import MAX_BULK
 from app.schemas.bulk import Choice
@@ -60,14 +61,15 @@ def lock_chosen(
 ) -> Chosen[Row]:
     """Lock the rows in the order of their ids, so that two requests never wait in a circle.
 
-    Ids that lead to no row are noted among the refusals, which whoever changes the rows raises.
+    Ids that lead to no row, or `in_trash` to one that is not there, are noted among the refusals,
+    which whoever changes the rows raises.
     Raises TooManyRowsError.
     """
     if len(choice.ids) > MAX_BULK:
         raise TooManyRowsError(count=len(choice.ids), field="ids")
     by_filter = choice.query is not None
     wanted = matching(listing, choice.query) if choice.query else model.id.in_(choice.ids)
-    if in_trash:
+    if in_trash and by_filter:
         wanted &= model.deleted_at.is_not(None)
     statement = select(model).where(scope, wanted).execution_options(include_deleted=in_trash)
     locked = statement.order_by(model.id).limit(MAX_BULK + 1).with_for_update(key_share=True)
@@ -75,7 +77,10 @@ def lock_chosen(
     if len(rows) > MAX_BULK:
         counted = statement.with_only_columns(func.count(), maintain_column_froms=True)
         raise TooManyRowsError(count=db.scalar(counted) or 0, field="filter")
-    return _by_filter(model, rows) if by_filter else _by_id(rows, choice.ids, missing)
+    chosen = _by_filter(model, rows) if by_filter else _by_id(rows, choice.ids, missing)
+    if in_trash:
+        _refuse_present(chosen)
+    return chosen
 
 
 def _by_filter(model: type[Row], rows: Sequence[Row]) -> Chosen[Row]:
@@ -90,6 +95,12 @@ def _by_id(rows: Sequence[Row], ids: Sequence[int], missing: type[NotFoundError]
             refusals.add(index, missing())
     places = {one: index for index, one in enumerate(ids)}
     return Chosen([found[one] for one in ids if one in found], refusals, places)
+
+
+def _refuse_present(chosen: Chosen[Row]) -> None:
+    for row in chosen.rows:
+        if row.deleted_at is None:
+            chosen.refuse(row, NotDeletedError())
 
 
 def get_records(db: Session, *, listing: Listing, ids: Sequence[int]) -> Sequence[Record]:

@@ -102,7 +102,9 @@ def _refuse_losing_admins(db: Session, chosen: Chosen[User], changes: Changes) -
 
 
 def _write(db: Session, chosen: Chosen[User], changes: Changes) -> None:
-    """The constraints answer whether a value is taken; then is asked of whom."""
+    """The constraints tell that a value is taken, and then is asked whose. The client has sent none
+    of them.
+    """
     with constraint_error(TAKEN):
         try:
             with db.begin_nested():
@@ -127,9 +129,9 @@ def _note_taken(db: Session, chosen: Chosen[User], changes: Changes) -> None:
         email, username = wanted[user.id]
         # Of two among the rows themselves, the first may have it.
         if email_holders.setdefault(email, user.id) != user.id:
-            chosen.refuse(user, EmailTakenError())
+            chosen.refuse(user, EmailTakenError(fields={}))
         if username_holders.setdefault(username, user.id) != user.id:
-            chosen.refuse(user, UsernameTakenError())
+            chosen.refuse(user, UsernameTakenError(fields={}))
 
 
 def _identity(user: User, changes: Mapping[str, Any]) -> tuple[str, str]:

@@ -21,6 +21,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "items": {"status": "archived", "description": "Gone with the old office."},
 }
 MODELS: dict[str, type[User] | type[Item]] = {"users": User, "items": Item}
+NOT_FOUND = {"users": "USER_NOT_FOUND", "items": "ITEM_NOT_FOUND"}
 DEEDS = [(kind, deed) for kind in MODELS for deed in ("update", "delete", "restore")]
 EVERY_DEED = pytest.mark.parametrize(("kind", "deed"), DEEDS)
 
@@ -132,22 +133,29 @@ def test_bulk_refuses_ids_of_nobody_and_changes_nothing(
 
     response = send(kind, deed, ids=[first, NOWHERE, second, NOWHERE + 1])
 
-    code = "USER_NOT_FOUND" if kind == "users" else "ITEM_NOT_FOUND"
-    assert_error(response, 404, code, "ids.1", "ids.3")
+    assert_error(response, 404, NOT_FOUND[kind], "ids.1", "ids.3")
     assert response.json()["detail"].startswith("2 rows are refused, and nothing was changed.")
     assert every_row(db) == before
 
 
 @EVERY_DEED
-def test_bulk_takes_deleted_rows_for_none_unless_it_restores(
-    send: Send, make: Make, kind: str, deed: str
+def test_bulk_keeps_list_and_trash_apart(
+    send: Send, make: Make, db: Session, kind: str, deed: str
 ) -> None:
     (fitting,) = make(kind, deed, 1)
     (other,) = make(kind, "update" if deed == "restore" else "restore", 1)
+    before = every_row(db)
 
-    response = send(kind, deed, ids=[fitting, other])
+    by_id = send(kind, deed, ids=[fitting, other])
+    unchanged = every_row(db) == before
+    by_filter = send(kind, deed, filter={"id": [fitting, other]})
 
-    assert_error(response, 404, "USER_NOT_FOUND" if kind == "users" else "ITEM_NOT_FOUND", "ids.1")
+    if deed == "restore":
+        assert_error(by_id, 409, "NOT_DELETED", "ids.1")
+    else:
+        assert_error(by_id, 404, NOT_FOUND[kind], "ids.1")
+    assert unchanged
+    assert [record["id"] for record in by_filter.json()] == [fitting]
 
 
 @EVERY_DEED
