@@ -1,15 +1,21 @@
 """How Alembic reaches the database: by the application's own settings and models."""
 
+import warnings
 from typing import Any, Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.schema import SchemaItem
 
 from app.db.base import UtcDateTime
 from app.db.session import get_engine
 from app.models import Base  # By way of the models, so that the metadata is whole.
+from app.models.indexes import NEEDS_TRIGRAMS
+
+# Of the indexes that are PostgreSQL's alone.
+warnings.filterwarnings("ignore", r"autogenerate skipping .* expression-based index", UserWarning)
 
 MIGRATION_LOCK = 0x6261636B  # Any number of our own: "back".
 
@@ -24,11 +30,26 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
     return False
 
 
+def knows_trigrams(connection: Connection) -> bool:
+    usable = (
+        "SELECT 1 FROM pg_opclass WHERE opcname = 'gin_trgm_ops' AND pg_opclass_is_visible(oid)"
+    )
+    is_postgresql = connection.dialect.name == "postgresql"
+    return is_postgresql and connection.scalar(text(usable)) is not None
+
+
 def run(connection: Connection) -> None:
+    has_trigrams = knows_trigrams(connection)
+
+    def is_compared(item: SchemaItem, *_: object) -> bool:
+        """Miss no index that this database cannot have."""
+        return has_trigrams or NEEDS_TRIGRAMS not in item.info
+
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         render_item=render_item,
+        include_object=is_compared,
         render_as_batch=connection.dialect.name == "sqlite",
         compare_server_default=True,
         transaction_per_migration=False,

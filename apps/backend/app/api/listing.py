@@ -75,8 +75,8 @@ class _Paging(BaseModel):
 class ListParameters:
     """A dependency that reads the query string of one resource's list into a ListQuery.
 
-    Every scalar field of the public schema is a filter and a sort key. With `trash_for` there is a
-    trash beside the list, for who has that permission.
+    Every scalar field of the public schema is a filter, and those in `sortable` are sort keys. With
+    `trash_for` there is a trash beside the list, for who has that permission.
     """
 
     reads_query: Final = True  # It refuses unknown names itself, after the translation.
@@ -87,7 +87,7 @@ class ListParameters:
             name if operator == "eq" else f"{name}_{operator}": (name, operator, annotation)
             for name, operator, annotation in _filters_of(schema)
         }
-        self._sortable = frozenset(_scalar_fields(schema))
+        self._sortable = schema.sortable or frozenset(_scalar_fields(schema))
         fields: dict[str, Any] = {
             parameter: (_list_of(annotation), [])
             for parameter, (*_, annotation) in self._filters.items()

@@ -15,6 +15,7 @@ LONGEST_REPEATED_QUERY: Final = 500
 
 PAGE_HEADERS: Final = {
     "X-Total-Count": "How many records there are in all pages; absent with `after`.",
+    "X-Total-Count-Estimated": "`true` where the total is an estimate; absent where it is exact.",
     "Content-Range": "Which of them these are, such as `users 0-24/319`; absent with `after`.",
     "Link": "The first, previous, next and last page (RFC 8288).",
     "X-Next-Cursor": "What to send as `after` for the next page, where the sort has cursors.",
@@ -32,9 +33,11 @@ def answer_page(
     if page.total is not None:
         count = len(page.records)
         place = f"{query.skip}-{query.skip + count - 1}" if count else "*"
-        response.headers["X-Total-Count"] = str(page.total)
-        response.headers["Content-Range"] = f"{unit} {place}/{page.total}"
-        links = _offset_links(query, page.total)
+        response.headers["X-Total-Count"] = str(page.total.count)
+        response.headers["Content-Range"] = f"{unit} {place}/{page.total.count}"
+        if page.total.is_estimated:
+            response.headers["X-Total-Count-Estimated"] = "true"
+        links = _offset_links(query, page.total.count)
     if links and len(request.url.query) <= LONGEST_REPEATED_QUERY:
         response.headers["Link"] = ", ".join(
             f'<{_page_url(request, place)}>; rel="{name}"' for name, place in links.items()

@@ -178,6 +178,9 @@ class Settings(BaseSettings):
     )
     MAX_BODY_BYTES: int = Field(1024**2, ge=1024, description="A larger request body is refused.")
     MAX_PAGE_SIZE: int = Field(1000, ge=1, le=10_000, description="The largest `limit` of a list.")
+    MAX_EXACT_TOTAL: int = Field(
+        10_000, ge=0, description="How far a list counts; beyond, its total is an estimate."
+    )
     DOCS_ENABLED: bool = Field(
         True, description="Whether `/docs` and the OpenAPI document are served."
     )

@@ -1,6 +1,6 @@
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, or_, select, true
+from sqlalchemy import ColumnElement, Select, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -43,8 +43,7 @@ def visible_to(actor: Principal) -> ColumnElement[bool]:
         case Scope.ALL:
             return true()
         case Scope.DEPARTMENT:
-            colleagues = ids_of_department(actor.department)
-            return or_(Item.owner_id.in_(colleagues), Item.owner_id == actor.id)
+            return Item.owner_id.in_(ids_of_department(actor.department, member=actor.id))
         case Scope.OWN:
             return Item.owner_id == actor.id
 

@@ -16,8 +16,8 @@ from sqlalchemy import (
     Select,
     and_,
     false,
-    func,
     literal,
+    literal_column,
     or_,
     select,
     true,
@@ -27,6 +27,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.errors import InvalidInputError
 from app.core.security import is_signed, sign
+from app.crud.counting import Total, count_rows
 from app.db.base import Base
 from app.models.mixins import SoftDeleteMixin
 from app.schemas.base import Schema
@@ -89,14 +90,14 @@ class Page:
     """`total` is None where the client pages by cursor and has not asked to count."""
 
     records: Sequence[Record]
-    total: int | None
+    total: Total | None
     next_cursor: str | None
 
 
 def get_page(
     db: Session, *, listing: Listing, query: ListQuery, scope: ColumnElement[bool]
 ) -> Page:
-    """Read the asked page of the rows in `scope`, in two statements at most.
+    """Read the asked page of the rows in `scope`, and count them where it does not tell the total.
 
     Raises InvalidCursorError and CursorUnsupportedSortError.
     """
@@ -125,13 +126,18 @@ def matching(listing: Listing, query: ListQuery) -> ColumnElement[bool]:
 
 def _total(
     db: Session, listing: Listing, wanted: ColumnElement[bool], query: ListQuery, seen: int
-) -> int:
+) -> Total:
     """Count only where the page itself does not tell: it is neither the last one nor past it."""
     is_last = seen <= query.limit and (seen > 0 or query.skip == 0)
     if is_last:
-        return query.skip + seen
-    count = select(func.count()).select_from(listing.model).where(wanted)
-    return db.scalar(count, execution_options=_reach(query)) or 0
+        return Total(query.skip + seen)
+    matching: Select[Any] = select(literal_column("1")).select_from(listing.model).where(wanted)
+    total = count_rows(db, matching.execution_options(**_reach(query)))
+    if not total.is_estimated:
+        return total
+    # Whatever is estimated, the page has seen so many rows, or the end of them.
+    count = max(total.count, query.skip + seen) if seen else min(total.count, query.skip)
+    return Total(count, is_estimated=True)
 
 
 def _reach(query: ListQuery) -> dict[str, bool]:

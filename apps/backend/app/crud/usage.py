@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from typing import Final
 
-from sqlalchemy import BigInteger, ColumnElement, cast, func, or_, select, true
+from sqlalchemy import BigInteger, ColumnElement, cast, func, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -43,8 +43,7 @@ def visible_to(actor: Principal) -> ColumnElement[bool]:
         case Scope.ALL:
             return true()
         case Scope.DEPARTMENT:
-            colleagues = ids_of_department(actor.department)
-            return or_(UsageEvent.user_id.in_(colleagues), UsageEvent.user_id == actor.id)
+            return UsageEvent.user_id.in_(ids_of_department(actor.department, member=actor.id))
         case Scope.OWN:
             return UsageEvent.user_id == actor.id
 

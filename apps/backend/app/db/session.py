@@ -25,6 +25,7 @@ from app.db import sqlite
 from app.db.borrowing import note_borrowers, refuse_if_given_up
 from app.db.integrity import READ_ONLY_TRANSACTION
 from app.db.sqlite import SINGLE_STATEMENTS
+from app.db.statements import heed_options
 
 IDLE_SECONDS_BEFORE_PING: Final = 5.0
 JOB_THREADS: Final = 1
@@ -90,6 +91,7 @@ def _create_engine(settings: Settings) -> Engine:
         event.listen(engine, "begin", _begin_postgresql)
         event.listen(engine, "reset", _reset_postgresql)
         event.listen(engine, "handle_error", _leave_standby)
+        heed_options(engine)
     event.listen(engine, "checkin", _note_return)
     event.listen(engine, "checkout", _ping_if_idle)
     note_borrowers(engine)

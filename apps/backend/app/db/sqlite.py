@@ -7,6 +7,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from app.db.statements import WITHIN_SECONDS
+
 # The execution option of connections on which every statement is its own transaction.
 SINGLE_STATEMENTS: Final = "single_statements"
 _ENDS_AT: Final = "ends_at"  # The key of a connection's `info`: when its statement is too long.
@@ -14,8 +16,10 @@ _STEPS_BETWEEN_CHECKS: Final = 20_000  # A millisecond or so.
 
 
 def adapt(engine: Engine, *, statement_seconds: float) -> None:
-    def start_clock(connection: Connection, *_: object) -> None:
-        connection.info[_ENDS_AT] = time.monotonic() + statement_seconds
+    def start_clock(connection: Connection, *arguments: Any) -> None:
+        _cursor, _statement, _parameters, context, _is_many = arguments
+        seconds = context.execution_options.get(WITHIN_SECONDS, statement_seconds)
+        connection.info[_ENDS_AT] = time.monotonic() + seconds
 
     event.listen(engine, "connect", _tune)
     event.listen(engine, "begin", _begin)

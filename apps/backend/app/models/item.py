@@ -1,17 +1,22 @@
-from sqlalchemy import ForeignKey, Index, String, Text, text
+from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.models.indexes import search_index, sort_index, trashed
 from app.models.mixins import AuditedRecord
 from app.models.user import User
-
-_trashed = text("deleted_at IS NOT NULL")
 
 
 class Item(AuditedRecord):
     __tablename__ = "items"
     __table_args__ = (
-        Index("ix_items_created_at_id", "created_at", "id"),
-        Index("ix_items_trash", "id", postgresql_where=_trashed, sqlite_where=_trashed),
+        sort_index("items", "title"),
+        sort_index("items", "status"),
+        sort_index("items", "created_at"),
+        sort_index("items", "updated_at"),
+        # With the trash in it, for the foreign key; a department's items are counted in it alone.
+        Index("ix_items_owner_id_id_deleted_at", "owner_id", "id", "deleted_at"),
+        search_index("items", "title", "description"),
+        Index("ix_items_trash", "id", postgresql_where=trashed, sqlite_where=trashed),
         {"sqlite_autoincrement": True},  # An id is never given twice.
     )
 
@@ -19,7 +24,7 @@ class Item(AuditedRecord):
 
     title: Mapped[str] = mapped_column(String(200))
     description: Mapped[str | None] = mapped_column(Text)
-    status: Mapped[str] = mapped_column(String(20), index=True)
-    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    status: Mapped[str] = mapped_column(String(20))
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
 
     owner: Mapped[User] = relationship(lazy="raise_on_sql")

@@ -14,6 +14,7 @@ class UsageEvent(IdMixin, Base):
     __table_args__ = (
         Index("ix_usage_events_user_id_created_at", "user_id", "created_at"),
         Index("ix_usage_events_created_at_id", "created_at", "id"),
+        Index("ix_usage_events_tokens_id", "tokens", "id"),
     )
 
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))

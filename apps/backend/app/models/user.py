@@ -1,16 +1,20 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import BigInteger, Index, Select, String, false, select, text
+from sqlalchemy import BigInteger, Index, Select, String, false, or_, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.models.indexes import (
+    descending_index,
+    present,
+    search_index,
+    sort_index,
+    trashed,
+)
 from app.models.mixins import AuditedRecord
 
 EMAIL_UNIQUE: Final = "uq_users_email"
 USERNAME_UNIQUE: Final = "uq_users_username"
-
-_present = text("deleted_at IS NULL")
-_trashed = text("deleted_at IS NOT NULL")
 
 
 class User(AuditedRecord):
@@ -18,16 +22,30 @@ class User(AuditedRecord):
 
     __tablename__ = "users"
     __table_args__ = (
-        Index(EMAIL_UNIQUE, "email", unique=True, postgresql_where=_present, sqlite_where=_present),
+        Index(EMAIL_UNIQUE, "email", unique=True, postgresql_where=present, sqlite_where=present),
         Index(
             USERNAME_UNIQUE,
             "username",
             unique=True,
-            postgresql_where=_present,
-            sqlite_where=_present,
+            postgresql_where=present,
+            sqlite_where=present,
         ),
-        Index("ix_users_created_at_id", "created_at", "id"),
-        Index("ix_users_trash", "id", postgresql_where=_trashed, sqlite_where=_trashed),
+        sort_index("users", "full_name"),
+        descending_index("users", "full_name"),
+        # With the trash in it: the items of deleted users stay with their department.
+        Index("ix_users_department_id", "department", "id"),
+        descending_index("users", "department"),
+        sort_index("users", "token_quota"),
+        descending_index("users", "token_quota"),
+        sort_index("users", "last_login_at"),
+        descending_index("users", "last_login_at"),
+        sort_index("users", "role"),
+        sort_index("users", "is_active"),
+        sort_index("users", "is_verified"),
+        sort_index("users", "created_at"),
+        sort_index("users", "updated_at"),
+        search_index("users", "email", "username", "full_name", "department"),
+        Index("ix_users_trash", "id", postgresql_where=trashed, sqlite_where=trashed),
         {"sqlite_autoincrement": True},  # An id is never given twice.
     )
 
@@ -37,8 +55,8 @@ class User(AuditedRecord):
     email: Mapped[str] = mapped_column(String(254))
     username: Mapped[str] = mapped_column(String(50))
     full_name: Mapped[str | None] = mapped_column(String(100))
-    department: Mapped[str | None] = mapped_column(String(100), index=True)
-    role: Mapped[str] = mapped_column(String(20), index=True)
+    department: Mapped[str | None] = mapped_column(String(100))
+    role: Mapped[str] = mapped_column(String(20))
     hashed_password: Mapped[str | None] = mapped_column(String(255))
     is_active: Mapped[bool] = mapped_column(default=True)
     is_verified: Mapped[bool] = mapped_column(default=False)
@@ -47,10 +65,11 @@ class User(AuditedRecord):
     last_login_at: Mapped[datetime | None]
 
 
-def ids_of_department(department: str | None) -> Select[int]:
-    """Select the ids of a department's users, deleted ones too: their items stay with it.
+def ids_of_department(department: str | None, *, member: int) -> Select[int]:
+    """Select the ids of a department's users, and of one who may be in none; deleted ones too:
+    their items stay with the department.
 
     It reads the bare table, which the criterion for deleted rows does not cover.
     """
     table = User.__table__
-    return select(table.c.id).where(table.c.department == department)
+    return select(table.c.id).where(or_(table.c.department == department, table.c.id == member))

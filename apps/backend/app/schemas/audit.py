@@ -1,5 +1,5 @@
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -8,6 +8,8 @@ from app.schemas.base import Schema
 
 class AuditPublic(Schema):
     """Who did what to which record, when, from where, in which request. Secrets never."""
+
+    sortable: ClassVar[frozenset[str] | None] = frozenset({"id", "at"})
 
     id: int
     at: datetime

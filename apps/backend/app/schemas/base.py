@@ -69,7 +69,13 @@ Moment = Annotated[AwareDatetime, AfterValidator(_refuse_far_dates)]
 
 
 class Schema(BaseModel):
-    """Output: no constraints, so that a stricter rule tomorrow leaves old rows readable."""
+    """Output: no constraints, so that a stricter rule tomorrow leaves old rows readable.
+
+    Lists sort by the fields in `sortable`, which are those that an index serves; by every scalar
+    one where it is None, as in tables that stay small.
+    """
+
+    sortable: ClassVar[frozenset[str] | None] = None
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -63,6 +63,10 @@ class ItemBulkChanges(UpdateSchema):
 
 
 class ItemPublic(Schema):
+    sortable: ClassVar[frozenset[str] | None] = frozenset(
+        {"id", "title", "status", "owner_id", "created_at", "updated_at"}
+    )
+
     id: int
     title: str
     description: str | None

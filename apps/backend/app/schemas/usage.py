@@ -1,5 +1,5 @@
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -26,6 +26,8 @@ class UsageCreate(InputSchema):
 
 
 class UsagePublic(Schema):
+    sortable: ClassVar[frozenset[str] | None] = frozenset({"id", "user_id", "tokens", "created_at"})
+
     id: int
     user_id: int
     tokens: int

@@ -142,6 +142,23 @@ class UserBulkChanges(UpdateSchema):
 
 
 class UserPublic(Schema):
+    sortable: ClassVar[frozenset[str] | None] = frozenset(
+        {
+            "id",
+            "email",
+            "username",
+            "full_name",
+            "department",
+            "role",
+            "is_active",
+            "is_verified",
+            "token_quota",
+            "created_at",
+            "updated_at",
+            "last_login_at",
+        }
+    )
+
     id: int
     email: str
     username: str

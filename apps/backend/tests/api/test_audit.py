@@ -593,7 +593,7 @@ def events(as_admin: TestClient, as_user: TestClient, user: User) -> list[Event]
         ("q=item", [2, 3]),
         ("q=user@", [3, 4]),
         ("sort=-at", [4, 3, 2, 1, 0]),
-        ("sort=action,-id", [3, 2, 4, 1, 0]),
+        ("sort=at,-id", [0, 1, 2, 3, 4]),
         ("skip=1&limit=2", [1, 2]),
     ],
 )
@@ -613,7 +613,7 @@ def test_get_audit_finds_events(
     assert response.headers["x-total-count"] == str(5 if "skip" in query else len(places))
 
 
-@pytest.mark.parametrize("sort", ["id", "-at", "action", "-resource_type"])
+@pytest.mark.parametrize("sort", ["id", "-id", "at", "-at"])
 def test_get_audit_walks_by_cursor(as_auditor: TestClient, events: list[Event], sort: str) -> None:
     seen: list[Event] = []
     place: dict[str, str] = {}
@@ -628,7 +628,9 @@ def test_get_audit_walks_by_cursor(as_auditor: TestClient, events: list[Event], 
     assert len(seen) == len(events)
 
 
-@pytest.mark.parametrize("query", ["changes=x", "sort=changes", "hashed_password=x", "id=one"])
+@pytest.mark.parametrize(
+    "query", ["changes=x", "sort=changes", "sort=action", "hashed_password=x", "id=one"]
+)
 def test_get_audit_refuses_what_it_cannot_filter_by(as_auditor: TestClient, query: str) -> None:
     response = as_auditor.get(f"{AUDIT}?{query}")
 

@@ -57,7 +57,7 @@ def test_simple_rest_list_sorts_pages_and_filters_at_once(as_admin: TestClient) 
         ('["title","DESC"]', ["desk", "chair", "bench", "armchair"]),
         ('["title","desc"]', ["desk", "chair", "bench", "armchair"]),
         ('["id", "ASC"]', ["chair", "bench", "armchair", "desk"]),
-        ('["description","DESC"]', ["desk", "chair", "armchair", "bench"]),
+        ('["status","DESC"]', ["armchair", "desk", "bench", "chair"]),
     ],
 )
 def test_simple_rest_list_sorts(as_admin: TestClient, sort: str, expected: list[str]) -> None:

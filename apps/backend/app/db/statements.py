@@ -1,0 +1,34 @@
+"""What one statement may be told by an execution option."""
+
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, event
+
+# Its own time, shorter than STATEMENT_TIMEOUT_SECONDS. On either database.
+WITHIN_SECONDS: Final = "within_seconds"
+# PostgreSQL answers with its plan (as JSON) instead of running it.
+EXPLAINED: Final = "explained"
+
+
+def heed_options(engine: Engine) -> None:
+    """Of PostgreSQL; SQLite's clock is in `db/sqlite.py`."""
+    event.listen(engine, "before_cursor_execute", _put_before, retval=True)
+
+
+def _put_before(
+    _connection: Connection,
+    _cursor: Any,
+    statement: str,
+    parameters: Any,
+    context: Any,
+    _is_many: bool,
+) -> tuple[str, Any]:
+    """Say it in the same round trip. The driver sends both statements as one, and the setting ends
+    with the transaction, which outside a unit of work is just this.
+    """
+    options = context.execution_options
+    if (seconds := options.get(WITHIN_SECONDS)) is not None:
+        statement = f"SET LOCAL statement_timeout = {int(seconds * 1000)}; {statement}"
+    if options.get(EXPLAINED):
+        statement = f"EXPLAIN (FORMAT JSON) {statement}"
+    return statement, parameters

@@ -1,0 +1,34 @@
+"""Counting that takes too long is given up, and nothing else with it."""
+
+import pytest
+from sqlalchemy import Select, literal_column, select, text
+
+from app.crud.counting import Total, count_rows
+from app.db.session import read_only
+from tests.settings import changed_settings
+
+
+def endless() -> Select[int]:
+    """Numbers below nought, of those that count up from one."""
+    number: Select[int] = select(literal_column("1").label("n"))
+    numbers = number.cte("numbers", recursive=True)
+    numbers = numbers.union_all(select(numbers.c.n + 1))
+    return select(numbers.c.n).where(numbers.c.n < 0)
+
+
+def test_count_that_takes_too_long_is_an_estimate() -> None:
+    with changed_settings(STATEMENT_TIMEOUT_SECONDS="1"), read_only() as db:
+        total = count_rows(db, endless())
+        exact = count_rows(db, select(literal_column("1")))
+
+    assert total.is_estimated
+    assert exact == Total(1)
+
+
+@pytest.mark.postgresql
+def test_time_of_a_count_is_not_that_of_the_next_statement() -> None:
+    with read_only() as db:
+        count_rows(db, select(literal_column("1")))
+        timeout = db.scalar(text("SHOW statement_timeout"))
+
+    assert timeout == "10s"
