@@ -26,6 +26,10 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
+    @property
+    def python_type(self) -> type[datetime]:
+        return datetime
+
     def bind_processor(self, dialect: Dialect) -> Any:
         store = super().bind_processor(dialect)
         if dialect.name != "sqlite" or store is None:

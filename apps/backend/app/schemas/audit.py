@@ -22,3 +22,16 @@ class AuditPublic(Schema):
     request_id: str | None
     session_id: int | None
     ip: str | None
+
+
+class Reverted(Schema):
+    """A record as it was before the request, and what it took: deletion takes back creation."""
+
+    resource_type: str
+    resource_id: int
+    action: str = Field(description="`update`, `delete` or `restore`.")
+    fields: list[str] = Field(description="Which fields have their former values again.")
+
+
+class Reversal(Schema):
+    reverted: list[Reverted]

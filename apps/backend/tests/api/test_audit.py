@@ -655,7 +655,7 @@ def test_no_route_changes_the_audit() -> None:
     methods = {
         method
         for context in iter_route_contexts(create_app().routes)
-        if "/audit" in str(context.path)
+        if "/audit" in str(context.path) and not str(context.path).endswith("/revert")
         for method in context.methods or ()
     }
 

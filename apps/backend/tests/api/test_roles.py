@@ -94,6 +94,7 @@ GET     /api/v1/usage/{event_id}                     401   403        403  404  
 GET     /api/v1/usage/{event_id=own}                 401   403        403  200     200     200   200
 
 GET     /api/v1/audit/                               401   403        403  403     200     403   200
+POST    /api/v1/audit/{request_id}/revert            401   403        403  403     403     403   404
 GET     /api/v1/letters/                             401   403        403  403     403     403   200
 POST    /api/v1/letters/{letter_id}/resend           401   403        403  403     403     403   200
 GET     /api/v1/jobs/                                401   403        403  403     403     403   200
@@ -196,6 +197,7 @@ def fill_in(path: str, db: Session, owner: User) -> str:
         event_id=make_usage(db, user=owner).id,
         letter_id=make_letter(db).id,
         name="clean-up",
+        request_id="0" * 24,
     )
 
 

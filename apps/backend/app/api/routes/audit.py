@@ -1,22 +1,26 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Path, Request, Response
 
-from app.api.deps import DbSession, requires
+from app.api.deps import CurrentUser, DbSession, requires
+from app.api.dry_run import rehearsable
+from app.api.idempotency import idempotent
 from app.api.listing import ListParameters
 from app.api.pages import answer_page
-from app.api.problems import LIST_ANSWERS
+from app.api.problems import LIST_ANSWERS, problems
 from app.api.routing import Router
 from app.core.permissions import Permission
 from app.crud import audit as crud_audit
+from app.crud import revert as crud_revert
 from app.crud.listing import Record
-from app.schemas.audit import AuditPublic
+from app.schemas.audit import AuditPublic, Reversal
 from app.schemas.listing import ListQuery
 
 router = Router(prefix="/audit", tags=["audit"])
 
 event_list = ListParameters(AuditPublic)
+RequestId = Annotated[str, Path(pattern=r"^[0-9a-f]{1,32}$", description="As in `X-Request-ID`.")]
 EventListQuery = Annotated[ListQuery, Depends(event_list)]
 
 
@@ -33,3 +37,19 @@ def get_audit(
     """List who did what to which record, when, from where, in which request."""
     page = crud_audit.get_events(db, query=query)
     return answer_page(page, query=query, unit="audit", request=request, response=response)
+
+
+@router.post(
+    "/{request_id}/revert",
+    response_model=Reversal,
+    responses=problems(404, 409),
+    dependencies=[requires(Permission.AUDIT_REVERT), rehearsable, idempotent],
+)
+def revert_request(db: DbSession, actor: CurrentUser, request_id: RequestId) -> Reversal:
+    """Take back all that one request has changed, or nothing.
+
+    Rows that were changed since are refused, and named as `user.7`. A revert is a request as any
+    other, and can be taken back itself.
+    """
+    reverted = crud_revert.revert_request(db, request_id=request_id, actor=actor)
+    return Reversal(reverted=list(reverted))
