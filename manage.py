@@ -35,8 +35,12 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 SBOM = TOP / "build" / "sbom.json"
 STAMP = Path(sysconfig.get_path("purelib", "venv", {"base": str(VENV)}), "backdesk.json")
 
-APP, TOOLS = "requirements.txt", "requirements/dev.txt"
-SOURCES = {APP: "requirements/test.in", TOOLS: "requirements/dev.in"}
+APP, TOOLS, PEERS = "requirements.txt", "requirements/dev.txt", "requirements/peers.txt"
+SOURCES = {
+    APP: "requirements/test.in",
+    TOOLS: "requirements/dev.in",
+    PEERS: "requirements/peers.in",
+}
 ENV = {"UV_NATIVE_TLS": "1", **os.environ, "PIP_USER": "0", "PYTHONUNBUFFERED": "1"}
 LINTERS = (
     "ruff format --check --config pyproject.toml . ../../manage.py",
@@ -52,6 +56,7 @@ CAUSES = {
         "the package index cannot be reached; check the network, or set pip's proxy or mirror."
     ),
 }
+MODULES = {"test": ["pytest"], "bench": ["bench"]}
 SECRET_KEY = re.compile(rb"""(?im)^\s*(export\s+)?SECRET_KEY[ \t]*=[ \t]*["']?[^\s"'#]""")
 USAGE = """\
 Usage: python3 manage.py COMMAND [OPTIONS]
@@ -60,6 +65,7 @@ Usage: python3 manage.py COMMAND [OPTIONS]
   test   Run the tests. Options, and paths as seen from apps/backend, go to pytest.
   lint   Check format, style, types and import contracts.
   audit  List what is locked in build/sbom.json, and ask whether holes in it are known.
+  bench  Measure what a request costs, beside other frameworks. --help, --quick, --smoke.
   lock   Write the lock files from requirements/*.in. Options go to uv: --upgrade.
 
 Every other command is the app's own"""
@@ -79,7 +85,7 @@ def main(command: str = "", *arguments: str) -> None:
         install(APP)
         if command == "run" and not {"-h", "--help"} & set(arguments):
             provide_secret_key()
-        hand_over(*(["pytest"] if command == "test" else ["app.cli", command]), *arguments)
+        hand_over(*MODULES.get(command, ["app.cli", command]), *arguments)
 
 
 def show_help() -> None:

@@ -46,7 +46,7 @@ NEW_FILE: Final = re.compile(r"`([^`]+)`.*\bnew\b")
 NAME: Final = re.compile(r"[A-Za-z_][\w.]*(\([^)]*\))?")
 NAME_MARK: Final = re.compile(r"\w_\w|[a-z][A-Z]|\)$")
 # Commands of `manage.py` itself; the others are the application's.
-OF_MANAGE: Final = {"run", "test", "lint", "audit", "lock"}
+OF_MANAGE: Final = {"run", "test", "lint", "audit", "bench", "lock"}
 
 of_each_document = pytest.mark.parametrize(
     "document", documents(), ids=lambda path: str(path.relative_to(TOP))

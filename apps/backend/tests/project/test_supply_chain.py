@@ -17,7 +17,11 @@ from tests.project.markdown import TOP
 from tests.project.tools import require_tool
 from tests.server import free_port
 
-LOCKS: Final = {"requirements.txt": "test.in", "requirements/dev.txt": "dev.in"}
+LOCKS: Final = {
+    "requirements.txt": "test.in",
+    "requirements/dev.txt": "dev.in",
+    "requirements/peers.txt": "peers.in",
+}
 PACKAGE: Final = "annotated-types"  # A small one.
 
 PINNED: Final = re.compile(
@@ -60,9 +64,23 @@ def asked_for(source: str) -> set[str]:
 
 
 def test_locks_agree() -> None:
-    app, tools = (locked(lock) for lock in LOCKS)
+    app, tools, _ = (locked(lock) for lock in LOCKS)
 
     assert {name: tools.get(name) for name in app} == app
+
+
+def test_peers_run_on_the_same_versions() -> None:
+    """What both have is the same, so that the benchmark compares no versions."""
+    app, _, peers = (locked(lock) for lock in LOCKS)
+
+    shared = app.keys() & peers.keys()
+    assert {name: version(peers[name]) for name in shared} == {
+        name: version(app[name]) for name in shared
+    }
+
+
+def version(entry: str) -> str:
+    return entry.partition("==")[2].split()[0]
 
 
 @pytest.fixture(scope="module")

@@ -35,14 +35,15 @@ USER: Final[Mapping[str, Any]] = (
 
 
 class PostgreSQL:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: Mapping[str, str]) -> None:
         self.folder = folder
+        self.options = {**OPTIONS, **options}
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
 
     def start(self) -> None:
-        options = [f"-c{name}={value}" for name, value in OPTIONS.items()]
+        options = [f"-c{name}={value}" for name, value in self.options.items()]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [_program("postgres"), "-D", self.folder / "data", f"-p{self.port}", *options],
@@ -129,7 +130,7 @@ def run(url: str, statement: str, **values: Any) -> Sequence[Any]:
 
 
 @contextmanager
-def running_postgresql() -> Iterator[PostgreSQL]:
+def running_postgresql(**options: str) -> Iterator[PostgreSQL]:
     initdb = _program("initdb")
     with tempfile.TemporaryDirectory(prefix="backdesk-postgresql-", dir=_memory()) as name:
         folder = Path(name)
@@ -147,7 +148,7 @@ def running_postgresql() -> Iterator[PostgreSQL]:
             cwd=folder,
             **USER,
         )
-        server = PostgreSQL(folder)
+        server = PostgreSQL(folder, options)
         try:
             server.start()
             yield server

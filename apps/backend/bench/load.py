@@ -1,0 +1,100 @@
+"""Many requests at once: by wrk, or without it by threads of our own."""
+
+import json
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from bench.asking import Connection, Rows, headers_of
+from bench.endpoints import Endpoint
+from bench.figures import percentile
+from bench.fill import CLERKS_ITEMS, USERS
+from bench.places import BENCH
+from bench.systems import Running
+
+WRK_GRACE_SECONDS: Final = 90
+
+
+@dataclass(frozen=True)
+class Load:
+    """How a system bore it: `refused` answers are those from 400 on, `broken` ones none at all."""
+
+    requests: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    refused: int
+    broken: int
+
+
+class Source(Protocol):
+    def __call__(
+        self, running: Running, endpoint: Endpoint, rows: Rows, *, token: str | None, start: int
+    ) -> Load: ...
+
+
+@dataclass(frozen=True)
+class Wrk:
+    seconds: float
+    connections: int
+
+    def __call__(
+        self, running: Running, endpoint: Endpoint, rows: Rows, *, token: str | None, start: int
+    ) -> Load:
+        headers = (f"-H{name}: {value}" for name, value in headers_of(endpoint, token).items())
+        options = ["-t1", f"-c{self.connections}", f"-d{self.seconds:g}s", "--timeout=60s"]
+        script = f"-s{BENCH / 'load.lua'}"
+        asked = (endpoint.method, endpoint.path, endpoint.body)
+        numbers = (str(rows.step), str(CLERKS_ITEMS), str(USERS), str(start))
+        done = subprocess.run(
+            ["wrk", *options, *headers, script, running.url, "--", *asked, *numbers],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=self.seconds + WRK_GRACE_SECONDS,
+        )
+        return Load(**json.loads(done.stdout.splitlines()[-1]))
+
+
+@dataclass(frozen=True)
+class Clients:
+    """A fixed number of requests. They ask slower than wrk does, which costs the system nothing."""
+
+    requests: int
+    connections: int
+
+    def __call__(
+        self, running: Running, endpoint: Endpoint, rows: Rows, *, token: str | None, start: int
+    ) -> Load:
+        shares = [
+            range(start + first, start + self.requests, self.connections)
+            for first in range(self.connections)
+        ]
+
+        def ask_share(numbers: range) -> list[tuple[int, float]]:
+            with Connection(running) as connection:
+                return [_timed(connection, endpoint, rows, number, token) for number in numbers]
+
+        begun = time.perf_counter()
+        with ThreadPoolExecutor(self.connections) as threads:
+            answers = [answer for share in threads.map(ask_share, shares) for answer in share]
+        times = [milliseconds for _, milliseconds in answers]
+        return Load(
+            requests=len(answers),
+            seconds=time.perf_counter() - begun,
+            p50_ms=percentile(times, 0.5),
+            p99_ms=percentile(times, 0.99),
+            refused=sum(status != endpoint.status for status, _ in answers),
+            broken=0,
+        )
+
+
+def _timed(
+    connection: Connection, endpoint: Endpoint, rows: Rows, number: int, token: str | None
+) -> tuple[int, float]:
+    path, body = (rows.fill_in(text, number) for text in (endpoint.path, endpoint.body))
+    begun = time.perf_counter()
+    answer = connection.ask(endpoint, path, body, token=token)
+    return answer.status, (time.perf_counter() - begun) * 1000
