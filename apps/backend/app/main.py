@@ -117,6 +117,9 @@ def create_app() -> Backdesk:
     app.state.api_prefix = settings.API_V1_STR
     app.state.threads = ThreadPoolExecutor(settings.DB_POOL_SIZE, thread_name_prefix="request")
     app.state.hashing_threads = ThreadPoolExecutor(HASHES_AT_ONCE, thread_name_prefix="hashing")
+    app.state.import_threads = ThreadPoolExecutor(
+        settings.IMPORTS_AT_ONCE, thread_name_prefix="import"
+    )
     app.state.limiter = RateLimiter(settings)
     add_error_handlers(app)
     add_routes(app)

@@ -21,11 +21,13 @@ from app.api.routes import (
     docs,
     health,
     item_bulk,
+    item_import,
     items,
     jobs,
     letters,
     usage,
     user_bulk,
+    user_import,
     users,
 )
 from app.core.config import get_settings
@@ -44,6 +46,8 @@ def add_routes(app: FastAPI) -> None:
     settings = get_settings()
     api = APIRouter(prefix=settings.API_V1_STR)
     # Paths with a word of their own come before those with an id in its place.
+    for resource in (user_import, item_import):
+        api.include_router(resource.router, max_body_size=settings.MAX_IMPORT_BYTES)
     for resource in (
         auth,
         accounts,

@@ -4,7 +4,8 @@ from fastapi import Request
 
 from app.core.errors import DomainError
 
-FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
+UPLOAD = "multipart/form-data"
+FORMS = {"application/x-www-form-urlencoded", UPLOAD}
 
 
 class UnsupportedMediaTypeError(DomainError):
@@ -25,11 +26,22 @@ async def refuse_other_media_type(request: Request, *, is_form: bool) -> None:
         raise UnsupportedMediaTypeError(wanted=wanted)
 
 
+def refuse_no_upload(request: Request) -> None:
+    """Raises UnsupportedMediaTypeError."""
+    if _media_type(request.headers.get("content-type", "")).get_content_type() != UPLOAD:
+        raise UnsupportedMediaTypeError(wanted=UPLOAD)
+
+
 def _fits(content_type: str, *, is_form: bool) -> bool:
-    message = Message()
-    message["content-type"] = content_type
+    message = _media_type(content_type)
     if is_form:
         return message.get_content_type() in FORMS
     subtype = message.get_content_subtype()
     is_application = message.get_content_maintype() == "application"
     return is_application and (subtype == "json" or subtype.endswith("+json"))
+
+
+def _media_type(content_type: str) -> Message:
+    message = Message()
+    message["content-type"] = content_type
+    return message

@@ -54,6 +54,13 @@ def before_commit(act: LastAct) -> None:
 
 class OneVisitRoute(APIRoute):
     executor: ClassVar[str] = "threads"  # In the application's state.
+    time_limit: ClassVar[str] = "REQUEST_TIMEOUT_SECONDS"  # Of the settings.
+
+    async def read_body(self, request: Request, *, is_form: bool) -> None:
+        """Raises UnsupportedMediaTypeError."""
+        await refuse_other_media_type(request, is_form=is_form)
+        if is_form:
+            await request.form()
 
     def get_route_handler(self) -> Any:
         stock: Handler = super().get_route_handler()
@@ -67,7 +74,7 @@ class OneVisitRoute(APIRoute):
             inline: Handler = super().get_route_handler()
         finally:
             route.dependant = original
-        return _one_visit_handler(route, self.executor, stock, inline)
+        return _one_visit_handler(route, self, stock, inline)
 
 
 class HashingRoute(OneVisitRoute):
@@ -76,7 +83,9 @@ class HashingRoute(OneVisitRoute):
     executor = "hashing_threads"
 
 
-def _one_visit_handler(route: Any, executor: str, stock: Handler, inline: Handler) -> Handler:
+def _one_visit_handler(
+    route: Any, visited: OneVisitRoute, stock: Handler, inline: Handler
+) -> Handler:
     overrides = route.dependency_overrides_provider
     has_body = route.body_field is not None
     is_form = has_body and isinstance(route.body_field.field_info, params.Form)
@@ -91,18 +100,16 @@ def _one_visit_handler(route: Any, executor: str, stock: Handler, inline: Handle
         if known_names is not None:
             _refuse_unknown_parameters(request, known_names)
         if has_body:
-            await refuse_other_media_type(request, is_form=is_form)
+            await visited.read_body(request, is_form=is_form)
         elif request.method == "POST":
             await request.body()  # A dependency may look at it, and must not wait for it.
         if overrides and overrides.dependency_overrides:
             return await stock(request)
-        if is_form:
-            await request.form()
-        threads: ThreadPoolExecutor = getattr(request.app.state, executor)
+        threads: ThreadPoolExecutor = getattr(request.app.state, visited.executor)
         return await run_in_time(
             threads,
             partial(_visit, inline, request),
-            seconds=seconds,
+            seconds=getattr(get_settings(), visited.time_limit),
             is_read=request.method in SAFE_METHODS,
         )
 

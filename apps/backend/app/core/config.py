@@ -170,6 +170,12 @@ class Settings(BaseSettings):
     REQUEST_TIMEOUT_SECONDS: float = Field(
         20, gt=0, description="A request that takes longer, as with a frozen database, gets 503."
     )
+    IMPORTS_AT_ONCE: int = Field(
+        1, ge=1, le=16, description="Imports per process, each with a thread; more wait in line."
+    )
+    IMPORT_TIMEOUT_SECONDS: float = Field(
+        120, gt=0, description="How long an import may take, waiting in line included."
+    )
     CLIENT_TIMEOUT_SECONDS: float = Field(
         20, gt=0, description="How long a client may take to send a request."
     )
@@ -177,6 +183,7 @@ class Settings(BaseSettings):
         1000, ge=1, description="Per process, at work or waiting; more are answered 503 at once."
     )
     MAX_BODY_BYTES: int = Field(1024**2, ge=1024, description="A larger request body is refused.")
+    MAX_IMPORT_BYTES: int = Field(20 * 1024**2, ge=1024, description="A larger import is refused.")
     MAX_PAGE_SIZE: int = Field(1000, ge=1, le=10_000, description="The largest `limit` of a list.")
     MAX_EXACT_TOTAL: int = Field(
         10_000, ge=0, description="How far a list counts; beyond, its total is an estimate."

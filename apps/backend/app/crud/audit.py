@@ -53,7 +53,7 @@ def get_events(db: Session, *, query: ListQuery) -> Page:
     return get_page(db, listing=EVENTS, query=query, scope=true())
 
 
-def get_changes_of_request(db: Session) -> list[dict[str, Any]]:
+def get_changes_of_request(db: Session, *, limit: int | None = None) -> list[dict[str, Any]]:
     """Return what the present request has changed so far, in order; new records have no id yet."""
     columns = (
         case((AuditEvent.action != "create", AuditEvent.resource_id)).label("id"),
@@ -63,7 +63,8 @@ def get_changes_of_request(db: Session) -> list[dict[str, Any]]:
     )
     mine = AuditEvent.request_id == origin_of(db).request_id
     statement = select(*columns).where(mine, AuditEvent.version.is_not(None))
-    return [dict(row) for row in db.execute(statement.order_by(AuditEvent.id)).mappings()]
+    ordered = statement.order_by(AuditEvent.id).limit(limit)
+    return [dict(row) for row in db.execute(ordered).mappings()]
 
 
 def delete_old_events(db: Session) -> int:

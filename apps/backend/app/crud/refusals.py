@@ -1,7 +1,8 @@
 """What is refused in a request of many rows: every row is looked at, then all is told at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
 from app.core.errors import (
@@ -21,17 +22,25 @@ class BulkRefusedError(InvalidInputError):
     text = "The rows are refused for several reasons."
 
 
+@dataclass(kw_only=True)
 class Refusals:
     """Each is named by its place in the request: `items.3.email`, or `items.3` where no field is to
-    blame.
+    blame. `lines` tells at which line of a file each row stands.
     """
 
-    def __init__(self, *, under: str) -> None:
-        self._under = under
-        self._errors: dict[int, list[DomainError]] = {}
+    under: str
+    shown: int | None = None
+    lines: Mapping[int, int] = field(default_factory=dict)
+    texts: dict[int, dict[str, str]] = field(default_factory=dict)  # Of each row, by path.
+    reasons: dict[str, DomainError] = field(default_factory=dict)  # The first of each code.
+    details: set[str] = field(default_factory=set)
+    count: int = 0
 
     def __contains__(self, index: int) -> bool:
-        return index in self._errors
+        return index in self.texts
+
+    def __bool__(self) -> bool:
+        return bool(self.texts)
 
     @contextmanager
     def of_row(self, index: int) -> Iterator[None]:
@@ -41,32 +50,57 @@ class Refusals:
         except _REFUSALS as error:
             self.add(index, error)
 
+    @contextmanager
+    def step(self) -> Iterator["Refusals"]:
+        """Have what is done inside note its refusals, and raise them, apart from those that are
+        noted here already; and go on.
+        """
+        own = Refusals(under=self.under, lines=self.lines)
+        try:
+            yield own
+        except _REFUSALS:
+            if not own:
+                raise
+        self.take(own)
+
     def add(self, index: int, error: DomainError) -> None:
-        self._errors.setdefault(index, []).append(error)
+        row = f"{self.under}.{index}"
+        line = f"Line {self.lines[index]}: " if self.lines else ""
+        blamed = {f"{row}.{name}": line + text for name, text in error.fields.items()}
+        self.texts.setdefault(index, {}).update(blamed or {row: line + error.detail})
+        self.count += len(blamed) or 1
+        self.reasons.setdefault(error.code, error)
+        self.details.add(error.detail)
+
+    def take(self, later: "Refusals") -> None:
+        """Note what was found later. Past the number shown, only that it was."""
+        is_full = self.shown is not None and self.count >= self.shown
+        self.texts |= {index: {} for index in later.texts} if is_full else later.texts
+        self.reasons = later.reasons | self.reasons
+        self.details |= later.details
+        self.count += later.count
+
+    @property
+    def fields(self) -> dict[str, str]:
+        texts = (pair for _, of_row in sorted(self.texts.items()) for pair in of_row.items())
+        return dict(list(texts)[: self.shown])
 
     def raise_any(self) -> None:
         """Refuse the request if any of its rows is refused: as one row alone would be where all are
         refused for the same reason, else with BulkRefusedError.
         """
-        if not self._errors:
+        if not self:
             return
-        errors = [one for of_row in self._errors.values() for one in of_row]
-        details = {one.detail for one in errors}
-        fields = self._fields()
-        refusal = errors[0] if len({one.code for one in errors}) == 1 else BulkRefusedError()
-        refusal.detail = " ".join([self._outcome(), *(details if len(details) == 1 else ())])
-        refusal.fields = fields
+        is_one_reason = len(self.reasons) == 1
+        refusal = next(iter(self.reasons.values())) if is_one_reason else BulkRefusedError()
+        refusal.detail = " ".join(self._detail())
+        refusal.fields = self.fields
         raise refusal
 
-    def _outcome(self) -> str:
-        count = len(self._errors)
-        return f"{count} {'row is' if count == 1 else 'rows are'} refused, and nothing was changed."
-
-    def _fields(self) -> dict[str, str]:
-        fields: dict[str, str] = {}
-        for index, errors in sorted(self._errors.items()):
-            row = f"{self._under}.{index}"
-            for error in errors:
-                blamed = {f"{row}.{name}": text for name, text in error.fields.items()}
-                fields |= blamed or {row: error.detail}
-        return fields
+    def _detail(self) -> Iterator[str]:
+        count = len(self.texts)
+        yield f"{count} {'row is' if count == 1 else 'rows are'} refused, and nothing was changed."
+        if len(self.details) == 1:
+            yield from self.details
+        if self.shown is not None and self.count > self.shown:
+            yield f"The first {self.shown} of {self.count} errors are shown."

@@ -81,22 +81,24 @@ def _new_users(
     rows = []
     seen = SeenNames()
     for index, user_in in enumerate(users_in):
+        email, username = user_in.email, user_in.username
+        refuse_repeated(index, email=email, username=username, seen=seen, refusals=refusals)
         with refusals.of_row(index):
             values = crud_user.new_user_values(user_in, actor)
-            is_named = user_in.username is not None
+            is_named = username is not None
             rows.append(NewUser(index, values, is_named=is_named, password=user_in.password))
-            refuse_repeated(rows[-1], seen=seen, refusals=refusals)
     return rows
 
 
-def refuse_repeated(row: NewUser, *, seen: SeenNames, refusals: Refusals) -> None:
-    email, username = row.values["email"], row.values["username"]
+def refuse_repeated(
+    index: int, *, email: str, username: str | None, seen: SeenNames, refusals: Refusals
+) -> None:
     if email in seen.emails:
-        refusals.add(row.index, EmailRepeatedError())
+        refusals.add(index, EmailRepeatedError())
+    if username in seen.usernames:
+        refusals.add(index, UsernameRepeatedError())
     seen.emails.add(email)
-    if row.is_named:
-        if username in seen.usernames:
-            refusals.add(row.index, UsernameRepeatedError())
+    if username is not None:
         seen.usernames.add(username)
 
 

@@ -76,7 +76,8 @@ def _create_engine(settings: Settings) -> Engine:
     engine = create_engine(
         settings.database_url,
         poolclass=QueuePool,
-        pool_size=settings.DB_POOL_SIZE + HASHES_AT_ONCE + JOB_THREADS,  # One for every thread.
+        # One for every thread.
+        pool_size=settings.DB_POOL_SIZE + settings.IMPORTS_AT_ONCE + HASHES_AT_ONCE + JOB_THREADS,
         max_overflow=0,
         pool_timeout=settings.DB_POOL_TIMEOUT_SECONDS,
         hide_parameters=True,

@@ -123,5 +123,20 @@ class UpdateSchema(InputSchema):
         return self.model_dump(exclude_unset=True)
 
 
+class ImportSchema(InputSchema):
+    """A row of a file, where other types may stand as text, and an empty cell is null."""
+
+    model_config = ConfigDict(strict=False)
+
+    nullable: ClassVar[frozenset[str]] = frozenset()
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_null(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None and info.field_name not in cls.nullable:
+            raise PydanticCustomError("null_not_allowed", "Must not be empty.")
+        return value
+
+
 # A read-only field of the public schema: panels send the whole record back.
 ReadOnly = Annotated[Any, Field(exclude=True, description="Taken, and not acted on.")]

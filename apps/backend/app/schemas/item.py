@@ -5,7 +5,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from app.schemas.base import (
+    DIGITS,
     MAX_BULK,
+    ImportSchema,
     InputSchema,
     ReadOnly,
     RecordId,
@@ -13,6 +15,7 @@ from app.schemas.base import (
     UpdateSchema,
     Visible,
 )
+from app.schemas.user import Email
 
 
 class ItemStatus(StrEnum):
@@ -60,6 +63,18 @@ class ItemBulkChanges(UpdateSchema):
     description: Description | None = None
     status: StatusName | None = None
     owner_id: RecordId | None = None
+
+
+class ItemImport(ImportSchema):
+    """A row of an import. With an `id` it is about an item that is there."""
+
+    nullable: ClassVar[frozenset[str]] = frozenset({"id", "description", "owner_email"})
+
+    title: Title
+    description: Description | None = None
+    status: StatusName = ItemStatus.DRAFT
+    owner_email: Email | None = None
+    id: Annotated[RecordId, DIGITS] | None = None
 
 
 class ItemPublic(Schema):

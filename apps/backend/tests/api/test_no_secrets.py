@@ -91,7 +91,14 @@ def told_secrets(response: Response, secrets: set[str]) -> set[str]:
 
 
 def suspicious_keys(response: Response) -> set[str]:
-    return {key for key in keys_in(response.json()) if SECRET_KEY_NAME.search(key)}
+    return {key for key in keys_of(response) if SECRET_KEY_NAME.search(key)}
+
+
+def keys_of(response: Response) -> Iterator[str]:
+    """Name the keys of JSON, or the columns of a file."""
+    if response.headers["content-type"].startswith("text/csv"):
+        return iter(response.text.partition("\n")[0].strip().split(","))
+    return keys_in(response.json())
 
 
 def keys_in(body: Any) -> Iterator[str]:

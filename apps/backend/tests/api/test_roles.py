@@ -50,6 +50,8 @@ POST    /api/v1/users/bulk                           401   403        403  403  
 PATCH   /api/v1/users/bulk                           401   403        403  403     403     200   200
 POST    /api/v1/users/bulk/delete                    401   403        403  403     403     200   200
 POST    /api/v1/users/bulk/restore                   401   403        403  403     403     200   200
+POST    /api/v1/users/import                         401   403        403  403     403     200   200
+GET     /api/v1/users/import/template                401   403        403  403     403     200   200
 GET     /api/v1/users/{user_id}                      401   403        404  404     200     200   200
 PATCH   /api/v1/users/{user_id}                      401   403        404  404     403     200   200
 PUT     /api/v1/users/{user_id}                      401   403        404  404     403     200   200
@@ -77,6 +79,8 @@ POST    /api/v1/items/bulk                           401   403        403  201  
 PATCH   /api/v1/items/bulk                           401   403        403  200     403     200   200
 POST    /api/v1/items/bulk/delete                    401   403        403  200     403     200   200
 POST    /api/v1/items/bulk/restore                   401   403        403  200     403     200   200
+POST    /api/v1/items/import                         401   403        403  200     403     200   200
+GET     /api/v1/items/import/template                401   403        403  200     403     200   200
 GET     /api/v1/items/{item_id}                      401   403        403  404     200     200   200
 PATCH   /api/v1/items/{item_id}                      401   403        403  404     403     200   200
 PUT     /api/v1/items/{item_id}                      401   403        403  404     403     200   200
@@ -135,6 +139,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/v1/users/": {"json": {"email": "new@example.com"}},
     "POST /api/v1/users/bulk": {"json": {"items": [{"email": "new@example.com"}]}},
     "POST /api/v1/items/bulk": {"json": {"items": [{"title": "Shelf"}]}},
+    "POST /api/v1/users/import": {"files": {"file": ("x.csv", b"email\nnew@example.com\n")}},
+    "POST /api/v1/items/import": {"files": {"file": ("x.csv", b"title\nShelf\n")}},
 }
 CALLERS: dict[str, dict[str, Any]] = {
     "anonymous": {},

@@ -162,7 +162,7 @@ def test_every_success_with_a_body_has_a_named_schema(document: dict[str, Any]) 
         f"{method} {path} {status}"
         for method, path, operation in operations(document)
         for status, answer in operation["responses"].items()
-        if status < "300" and status != "204"
+        if status < "300" and status != "204" and "text/csv" not in answer["content"]
         if not re.search(
             r'"#/components/schemas/\w+"', json.dumps(answer["content"]["application/json"])
         )

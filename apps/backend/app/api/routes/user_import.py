@@ -1,0 +1,65 @@
+from fastapi import Response
+
+from app.api.deps import CurrentUser, DbSession, requires
+from app.api.dry_run import IsDryRun
+from app.api.idempotency import idempotent
+from app.api.imports import (
+    CSV_ANSWER,
+    GivenFormat,
+    GivenOnConflict,
+    answer_import,
+    answer_template,
+    open_upload,
+    read_chunks,
+)
+from app.api.problems import problems
+from app.api.routing import Router
+from app.api.uploads import Upload, UploadRoute
+from app.core.permissions import Permission
+from app.crud import user_import as crud_user_import
+from app.schemas.imports import ImportPreview, ImportResult, OnConflict
+from app.schemas.user import UserImport
+
+router = Router(prefix="/users", tags=["users"], route_class=UploadRoute)
+
+
+@router.post(
+    "/import",
+    response_model=ImportPreview | ImportResult,
+    responses=problems(409),
+    dependencies=[requires(Permission.USERS_WRITE), idempotent],
+)
+def import_users(
+    db: DbSession,
+    actor: CurrentUser,
+    upload: Upload,
+    file_format: GivenFormat = None,
+    on_conflict: GivenOnConflict = OnConflict.ERROR,
+    is_dry_run: IsDryRun = False,
+) -> ImportPreview | ImportResult:
+    """Create users from a file; with `on_conflict=update` change those whose e-mail is there.
+
+    All rows or none. Refused ones are named by row and column, as `rows.3.email`, with the line.
+    A preview (`dry_run`) tells what would be written, and every error, and is never refused for
+    its rows.
+    """
+    opened = open_upload(upload, file_format, UserImport)
+    importing = crud_user_import.import_users(
+        db,
+        chunks=read_chunks(opened, UserImport),
+        usernames=opened.texts_of("username"),
+        on_conflict=on_conflict,
+        actor=actor,
+    )
+    return answer_import(db, importing, is_dry_run=is_dry_run)
+
+
+@router.get(
+    "/import/template",
+    response_class=Response,
+    responses=CSV_ANSWER,
+    dependencies=[requires(Permission.USERS_WRITE)],
+)
+def get_user_template() -> Response:
+    """Give a file with the heading of an import, to be filled in."""
+    return answer_template(UserImport, name="users")
