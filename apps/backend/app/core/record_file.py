@@ -120,7 +120,9 @@ class RecordFile:
         wrong = dict.fromkeys(self.required - set(names), "This column is missing.")
         for name in names:
             if name not in self.columns:
-                wrong[name[:100]] = f"There is no such column, but {', '.join(self.columns)}."
+                wrong[name[:100]] = (
+                    f"There is no such column. There are: {', '.join(self.columns)}."
+                )
             elif names.count(name) > 1:
                 wrong[name] = "This column stands there more than once."
         if wrong:
