@@ -15,6 +15,7 @@ from app import __version__
 from app.api.api import add_routes
 from app.api.error_handlers import add_error_handlers
 from app.api.openapi import document, operation_id
+from app.core.cache import Cache
 from app.core.config import Settings, get_settings
 from app.core.logging import configure_logging
 from app.core.rate_limit import RateLimiter
@@ -91,6 +92,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     with background_jobs() if settings.JOBS_ENABLED else nullcontext():
         yield
     app.state.limiter.close()
+    app.state.cache.close()
     dispose()
 
 
@@ -121,6 +123,7 @@ def create_app() -> Backdesk:
         settings.IMPORTS_AT_ONCE, thread_name_prefix="import"
     )
     app.state.limiter = RateLimiter(settings)
+    app.state.cache = Cache(settings)
     add_error_handlers(app)
     add_routes(app)
     return app

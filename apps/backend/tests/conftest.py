@@ -36,6 +36,7 @@ Settings.model_config["env_file"] = None
 for name in (*Settings.model_fields, "BACKEND_CORS_ORIGINS"):
     os.environ.pop(name, None)
 os.environ["JOBS_ENABLED"] = os.environ["RATE_LIMIT_ENABLED"] = "false"
+os.environ["STATISTICS_CACHE_SECONDS"] = "0"  # What one test counted must not reach the next.
 os.environ["SECRET_KEY"] = "tests-sign-with-this-key-and-nobody-else-does"
 
 

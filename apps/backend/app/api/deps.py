@@ -19,6 +19,7 @@ from app.api.limits import (
     count_user,
 )
 from app.api.one_visit import SAFE_METHODS
+from app.core.cache import Cache
 from app.core.errors import DomainError, NotAuthenticatedError, PermissionDeniedError
 from app.core.origin import Origin
 from app.core.permissions import ROLE_PERMISSIONS, Permission, Principal
@@ -62,6 +63,14 @@ def get_db(request: Request) -> Iterator[Session]:
 
 DbSession = Annotated[Session, Depends(get_db, scope="function")]
 BearerToken = Annotated[str | None, Depends(_bearer)]
+
+
+def get_cache(request: Request) -> Cache:
+    cache: Cache = request.app.state.cache
+    return cache
+
+
+AnswerCache = Annotated[Cache, Depends(get_cache)]
 
 
 def get_claims(request: Request, token: BearerToken) -> AccessClaims | None:

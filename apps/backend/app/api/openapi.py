@@ -27,6 +27,7 @@ TAGS: Final = [
     {"name": "users", "description": "People, their roles and departments, and yourself."},
     {"name": "items", "description": "What users own."},
     {"name": "usage", "description": "Tokens that users consume, held against their quotas."},
+    {"name": "statistics", "description": "Figures, and how they went over time."},
     {"name": "audit", "description": "Who did what."},
     {"name": "letters", "description": "What was sent by e-mail, waits, or could not be."},
     {"name": "jobs", "description": "What is done in the background."},

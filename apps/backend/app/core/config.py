@@ -124,7 +124,10 @@ class Settings(BaseSettings):
     )
     REDIS_URL: SecretStr | None = Field(
         None,
-        description="Makes rate limits exact over several processes: `redis://` or `rediss://`.",
+        description="Shares rate limits and kept answers between processes: `redis://`, `rediss://`.",
+    )
+    STATISTICS_CACHE_SECONDS: int = Field(
+        60, ge=0, le=60, description="How long figures are kept, 0 to 60; 0 counts each time anew."
     )
     RATE_LIMIT_ENABLED: bool = Field(True, description="Whether there are rate limits at all.")
     RATE_LIMIT_ANONYMOUS: RateLimits = Field(

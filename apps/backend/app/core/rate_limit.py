@@ -12,23 +12,15 @@ from functools import lru_cache
 from itertools import islice
 from typing import Final, Protocol
 
-import structlog
 from limits import parse_many
 from limits.storage import RedisStorage
-from pydantic import SecretStr
 from redis import ConnectionPool, RedisError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from app.core.circuit import REDIS_RETRY_SECONDS, Circuit, redis_pool
 from app.core.config import Settings
 from app.core.errors import UnavailableError
 
-# A request waits no longer for Redis, and then none does until the next try.
-REDIS_TIMEOUT_SECONDS: Final = 0.1
-REDIS_RETRY_SECONDS: Final = 5.0
 KEPT_IN_MEMORY: Final = 50_000
-
-log = structlog.get_logger("backdesk.rate_limit")
 
 
 class RedisUnavailableError(UnavailableError):
@@ -139,14 +131,15 @@ class RateLimiter:
         self, settings: Settings, *, redis_retry_seconds: float = REDIS_RETRY_SECONDS
     ) -> None:
         self._settings = settings
-        self._redis_retry_seconds = redis_retry_seconds
         self._memory = MemoryStore()
-        self._pool = _redis_pool(settings.REDIS_URL) if settings.REDIS_URL else None
+        self._pool = redis_pool(settings.REDIS_URL) if settings.REDIS_URL else None
         self._redis = _redis_storage(self._pool) if self._pool else None
-        self._lock = threading.Lock()
-        self._is_down = False
-        self._retry_at = 0.0
-        self.faults = 0  # How often Redis did not answer.
+        self._circuit = Circuit("limits", retry_seconds=redis_retry_seconds)
+
+    @property
+    def faults(self) -> int:
+        """How often Redis did not answer."""
+        return self._circuit.faults
 
     def hit(self, limit: Limit, key: str) -> list[Standing]:
         """Count one, and tell where that leads; the last standing may be exceeded."""
@@ -175,42 +168,12 @@ class RateLimiter:
     def _in_a_store(
         self, count: Callable[[Store, Window, str], Standing], window: Window, key: str
     ) -> Standing:
-        is_probe = self._is_down
-        if self._redis is not None and self._may_try_redis():
-            try:
-                standing = count(self._redis, window, key)
-            except Exception as error:  # noqa: BLE001  Whatever counting meets, it stops no request.
-                self._note_fault(error)
-            else:
-                if is_probe:
-                    self._note_return()
-                return standing
-        return count(self._memory, window, key)
-
-    def _may_try_redis(self) -> bool:
-        """While it is down, one request in a few seconds tries, and the others go on."""
-        if not self._is_down:
-            return True
-        with self._lock:
-            if time.monotonic() < self._retry_at:
-                return False
-            self._retry_at = time.monotonic() + self._redis_retry_seconds
-            return True
-
-    def _note_fault(self, error: Exception) -> None:
-        with self._lock:
-            self.faults += 1
-            was_up, self._is_down = not self._is_down, True
-            self._retry_at = time.monotonic() + self._redis_retry_seconds
-        if was_up:
-            cause = type(error).__name__
-            log.warning("redis is gone, limits go on in memory", cause=cause, faults=self.faults)
-
-    def _note_return(self) -> None:
-        with self._lock:
-            was_down, self._is_down = self._is_down, False
-        if was_down:
-            log.info("redis is back, limits are shared again", faults=self.faults)
+        redis = self._redis
+        if redis is None:
+            return count(self._memory, window, key)
+        return self._circuit.attempt(
+            lambda: count(redis, window, key), otherwise=lambda: count(self._memory, window, key)
+        )
 
 
 def _count(store: Store, window: Window, key: str) -> Standing:
@@ -248,15 +211,6 @@ def _windows(name: str, text: str) -> tuple[Window, ...]:
             seconds=item.get_expiry(),
         )
         for item in items
-    )
-
-
-def _redis_pool(url: SecretStr) -> ConnectionPool:
-    return ConnectionPool.from_url(
-        url.get_secret_value(),
-        socket_timeout=REDIS_TIMEOUT_SECONDS,
-        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
     )
 
 

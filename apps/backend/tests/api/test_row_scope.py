@@ -13,10 +13,11 @@ from app.core.clock import utc_now
 from app.core.permissions import Role
 from app.models import Item, User
 from tests.assertions import assert_error
-from tests.factories import make_item, make_user
+from tests.factories import make_item, make_login_event, make_usage, make_user
 
 USERS = "/api/v1/users/"
 ITEMS = "/api/v1/items/"
+STATISTICS = "/api/v1/statistics/"
 NOWHERE = 999_999
 
 PEOPLE: dict[str, dict[str, Any]] = {
@@ -242,6 +243,35 @@ def test_get_user_items_lists_whose_the_role_sees(
             assert response.headers["x-total-count"] == "1"
         else:
             assert_error(response, 404, "USER_NOT_FOUND")
+
+
+@VIEWERS
+def test_get_overview_counts_what_the_role_sees(
+    client_of: Callable[[User], TestClient], world: World, viewer: str
+) -> None:
+    body = client_of(world.users[viewer]).get(f"{STATISTICS}overview").json()
+
+    departments = [PEOPLE[name].get("department") for name in SEEN[viewer]]
+    assert {one["department"]: one["users"] for one in body["users"]["by_department"]} == {
+        name: departments.count(name) for name in departments
+    }
+    assert body["users"]["total"] == body["items"]["total"] == len(SEEN[viewer])
+
+
+@VIEWERS
+@pytest.mark.parametrize("metric", ["signups", "items", "logins", "tokens"])
+def test_get_timeseries_counts_what_the_role_sees(
+    client_of: Callable[[User], TestClient], world: World, db: Session, viewer: str, metric: str
+) -> None:
+    for user in world.users.values():
+        make_login_event(db, user=user, at=utc_now())
+        make_usage(db, user=user, tokens=1)
+
+    response = client_of(world.users[viewer]).get(
+        f"{STATISTICS}timeseries", params={"metric": metric}
+    )
+
+    assert response.json()["total"] == len(SEEN[viewer])
 
 
 def test_get_user_items_is_not_widened_by_a_filter(

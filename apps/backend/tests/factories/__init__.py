@@ -1,5 +1,6 @@
 """Rows for tests, committed at once. What a test does not care about is made up."""
 
+from tests.factories.audit_event import make_login_event
 from tests.factories.item import make_item, make_items
 from tests.factories.job import make_job
 from tests.factories.letter import make_letter, make_letter_with_link, make_one_time_token
@@ -15,6 +16,7 @@ __all__ = [
     "make_letter",
     "make_letter_with_link",
     "make_login",
+    "make_login_event",
     "make_one_time_token",
     "make_session",
     "make_token",

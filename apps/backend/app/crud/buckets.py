@@ -1,0 +1,134 @@
+"""The days, weeks and months in which a series over time is counted."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from itertools import islice
+from typing import Any, Final
+from zoneinfo import ZoneInfo, available_timezones
+
+from sqlalchemy import ColumnElement, Integer, func, literal
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.core.clock import utc_now
+from app.core.errors import InvalidInputError
+from app.db import sqlite
+from app.db.base import UtcDateTime
+from app.schemas.statistics import Interval
+
+MAX_BUCKETS: Final = 400  # More than a year of days.
+DEFAULT_BUCKETS: Final = {Interval.DAY: 30, Interval.WEEK: 12, Interval.MONTH: 12}
+
+
+class UnknownTimeZoneError(InvalidInputError):
+    code = "UNKNOWN_TIME_ZONE"
+    text = "There is no such time zone; they are named as Europe/Berlin or UTC."
+    field = "tz"
+
+
+class RangeReversedError(InvalidInputError):
+    code = "RANGE_REVERSED"
+    text = "Must not be later than `until`, which is today where it is not given."
+    field = "since"
+
+
+class RangeTooLongError(InvalidInputError):
+    code = "RANGE_TOO_LONG"
+    text = "This is more than {most} buckets: take a later day, or a longer interval."
+    field = "since"
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """They follow on one another; the last one ends at `end`."""
+
+    days: tuple[date, ...]
+    starts: tuple[datetime, ...]
+    end: datetime
+
+
+def buckets_between(
+    *, interval: Interval, tz: str, since: date | None, until: date | None
+) -> Buckets:
+    """Return the whole buckets that hold the days from `since` to `until`, both included.
+
+    Raises UnknownTimeZoneError, RangeReversedError, RangeTooLongError.
+    """
+    if tz not in _time_zones():
+        raise UnknownTimeZoneError
+    zone = ZoneInfo(tz)
+    last = until or utc_now().astimezone(zone).date()
+    first = since or _default_since(last, interval)
+    if first > last:
+        raise RangeReversedError
+    days = list(islice(_days(_first_day(first, interval), last, interval), MAX_BUCKETS + 1))
+    if len(days) > MAX_BUCKETS:
+        raise RangeTooLongError(most=MAX_BUCKETS)
+    # A day that a place left out, moving over the date line, starts with the one after it.
+    by_start = {_midnight(day, zone): day for day in days}
+    return Buckets(
+        days=tuple(by_start.values()),
+        starts=tuple(by_start),
+        end=_midnight(_next(days[-1], interval), zone),
+    )
+
+
+def number_of_bucket(
+    db: Session, at: InstrumentedAttribute[datetime], buckets: Buckets
+) -> ColumnElement[int]:
+    """Number the bucket that a moment falls in; the first is 1.
+
+    PostgreSQL has the function, and SQLite gets it from `db/sqlite.py`. The bounds are ours: the
+    database's own time zones may be those of another year.
+    """
+    bounds: ColumnElement[Any]
+    if db.get_bind().dialect.name == "postgresql":
+        bounds = literal(buckets.starts, ARRAY(UtcDateTime))
+    else:
+        bounds = literal(sqlite.bounds(buckets.starts))
+    return func.width_bucket(at, bounds, type_=Integer)
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    """Return the first moment of a day; where clocks skip midnight, that of the change."""
+    return datetime.combine(day, time.min, zone).astimezone(UTC)
+
+
+def _days(first: date, last: date, interval: Interval) -> Iterator[date]:
+    while first <= last:
+        yield first
+        first = _next(first, interval)
+
+
+def _first_day(day: date, interval: Interval) -> date:
+    match interval:
+        case Interval.DAY:
+            return day
+        case Interval.WEEK:
+            return day - timedelta(days=day.weekday())
+        case Interval.MONTH:
+            return day.replace(day=1)
+
+
+def _next(first_day: date, interval: Interval) -> date:
+    match interval:
+        case Interval.DAY:
+            return first_day + timedelta(days=1)
+        case Interval.WEEK:
+            return first_day + timedelta(weeks=1)
+        case Interval.MONTH:
+            return (first_day + timedelta(days=31)).replace(day=1)
+
+
+def _default_since(last: date, interval: Interval) -> date:
+    first = _first_day(last, interval)
+    for _ in range(DEFAULT_BUCKETS[interval] - 1):
+        first = _first_day(first - timedelta(days=1), interval)
+    return first
