@@ -13,6 +13,7 @@ from app.core.cache import Cache
 from app.core.clock import utc_now
 from app.core.permissions import Principal, Role, Scope
 from app.crud import item as crud_item
+from app.crud import usage as crud_usage
 from app.crud import user as crud_user
 from app.crud.buckets import Buckets, buckets_between, number_of_bucket
 from app.crud.listing import Record
@@ -139,15 +140,15 @@ def _source(
     metric: Metric, actor: Principal
 ) -> tuple[InstrumentedAttribute[Any], ColumnElement[Any], ColumnElement[bool]]:
     """Return when what is counted happened, how it is added up, and which of it the caller sees."""
-    users = select(User.id).where(crud_user.visible_to(actor))
     match metric:
         case Metric.SIGNUPS:
             return User.created_at, func.count(), crud_user.visible_to(actor)
         case Metric.ITEMS:
             return Item.created_at, func.count(), crud_item.visible_to(actor)
         case Metric.LOGINS:
+            users = select(User.id).where(crud_user.visible_to(actor))
             by_them = and_(AuditEvent.action == "login", AuditEvent.resource_id.in_(users))
             return AuditEvent.at, func.count(), by_them
         case Metric.TOKENS:
             tokens = func.sum(UsageEvent.tokens)
-            return UsageEvent.created_at, tokens, UsageEvent.user_id.in_(users)
+            return UsageEvent.created_at, tokens, crud_usage.visible_to(actor)

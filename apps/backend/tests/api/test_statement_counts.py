@@ -26,12 +26,16 @@ TABLE = """
 /api/v1/auth/sessions                          2  the caller, sessions
 /api/v1/users/me                               1  the caller
 /api/v1/users/me/permissions                   1  the caller
+/api/v1/users/me/usage                         3  the caller, their sums, this month's kinds
 /api/v1/users/?limit={limit}                   3  the caller, the page, the total
 /api/v1/users/{user_id}                        2  the caller, the record
 /api/v1/users/{user_id}/items?limit={limit}    4  the caller, the owner, the page, the total
 /api/v1/users/{user_id}/sessions               3  the caller, the user, sessions
+/api/v1/users/{user_id}/stats                  2  the caller, the record with its figures
 /api/v1/items/?limit={limit}                   3  the caller, the page, the total
 /api/v1/items/{item_id}                        2  the caller, the record
+/api/v1/usage/?limit={limit}                   3  the caller, the page, the total
+/api/v1/usage/{event_id}                       2  the caller, the record
 /api/v1/statistics/overview                    3  the caller, users, items
 /api/v1/statistics/timeseries?metric=signups   2  the caller, figures
 /api/v1/statistics/timeseries?metric=logins    2  the caller, figures
@@ -50,12 +54,12 @@ LINES = [line.split(maxsplit=2) for line in TABLE.splitlines() if line]
 def test_routes_take_as_many_statements_as_the_table_says(
     as_admin: TestClient, admin: User, user: User, db: Session, statements: list[str], rows: int
 ) -> None:
-    item = make_rows(db, caller=admin, owner=user, number=rows + 1)
+    ids = make_rows(db, caller=admin, owner=user, number=rows + 1)
 
     taken = {}
     for path, *_ in LINES:
         statements.clear()
-        response = as_admin.get(path.format(limit=rows, user_id=user.id, item_id=item.id))
+        response = as_admin.get(path.format(limit=rows, **ids))
         assert response.status_code == 200, response.text
         assert len(response.json()) == rows or "{limit}" not in path
         taken[path] = len(statements)
@@ -63,8 +67,8 @@ def test_routes_take_as_many_statements_as_the_table_says(
     assert taken == {path: int(number) for path, number, *_ in LINES}
 
 
-def make_rows(db: Session, *, caller: User, owner: User, number: int) -> Item:
-    """Make as many rows of everything that is listed, and return an item."""
+def make_rows(db: Session, *, caller: User, owner: User, number: int) -> dict[str, int]:
+    """Make as many rows of everything that is listed, and return an id of each for the paths."""
     for _ in range(number):
         make_user(db)
         make_session(db, user=caller)
@@ -73,7 +77,11 @@ def make_rows(db: Session, *, caller: User, owner: User, number: int) -> Item:
         make_login_event(db, user=owner, at=utc_now())
         make_usage(db, user=owner)
         make_letter(db)
-    return make_item(db, owner=owner)
+    return {
+        "user_id": owner.id,
+        "item_id": make_item(db, owner=owner).id,
+        "event_id": make_usage(db, user=owner).id,
+    }
 
 
 def test_table_names_every_route_that_reads() -> None:

@@ -171,14 +171,16 @@ def test_get_timeseries_passes_deleted_rows_by(
 ) -> None:
     leaver = make_user(db, deleted_at=utc_now())
     make_login_event(db, user=leaver, at=utc_now())
+    make_usage(db, user=leaver, tokens=30)
     make_item(db, owner=admin, deleted_at=utc_now())
 
     totals = {
         metric: series(as_admin, metric=metric).json()["total"]
-        for metric in ("signups", "items", "logins")
+        for metric in ("signups", "items", "logins", "tokens")
     }
 
-    assert totals == {"signups": 1, "items": 0, "logins": 0}  # The admin who asks signed up.
+    # The admin who asks signed up; what was consumed stays in the ledger.
+    assert totals == {"signups": 1, "items": 0, "logins": 0, "tokens": 30}
 
 
 def test_get_timeseries_takes_two_statements_whatever_its_length(
