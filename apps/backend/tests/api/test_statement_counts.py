@@ -32,6 +32,7 @@ TABLE = """
 /api/v1/users/{user_id}/items?limit={limit}    4  the caller, the owner, the page, the total
 /api/v1/users/{user_id}/sessions               3  the caller, the user, sessions
 /api/v1/users/{user_id}/stats                  2  the caller, the record with its figures
+/api/v1/users/{user_id}/impact                 3  the caller, the user, what hangs on them
 /api/v1/items/?limit={limit}                   3  the caller, the page, the total
 /api/v1/items/{item_id}                        2  the caller, the record
 /api/v1/usage/?limit={limit}                   3  the caller, the page, the total

@@ -46,8 +46,8 @@ def get_timeseries(
     db: DbSession,
     actor: CurrentUser,
     cache: AnswerCache,
-    metric: Metric,
-    interval: Interval = Interval.DAY,
+    metric: Annotated[Metric, Query(description="What is counted; of tokens the sum.")],
+    interval: Annotated[Interval, Query(description="How long a bucket is.")] = Interval.DAY,
     tz: Annotated[
         str, Query(max_length=64, description="Whose midnights part the days: `Europe/Berlin`.")
     ] = "UTC",
