@@ -34,6 +34,7 @@ from app.schemas.base import Schema
 from app.schemas.listing import Filter, ListQuery, Operator, SortKey
 
 CURSOR: Final = "list-cursor"
+DEEP: Final = 1000  # An offset that is worth a statement of its own kind.
 
 Record = Mapping[str, Any] | RowMapping
 
@@ -102,13 +103,7 @@ def get_page(
     Raises InvalidCursorError and CursorUnsupportedSortError.
     """
     wanted = and_(scope, *_conditions(listing, query))
-    statement = listing.select.where(wanted).order_by(*_order(listing, query))
-    if query.after is None:
-        statement = statement.offset(query.skip)
-    else:
-        statement = statement.where(_after(listing, query))
-
-    rows = db.execute(statement.limit(query.limit + 1), execution_options=_reach(query)).all()
+    rows = db.execute(_page(listing, query, wanted), execution_options=_reach(query)).all()
     has_more = len(rows) > query.limit
     records = [dict(zip(listing.columns, row, strict=True)) for row in rows[: query.limit]]
 
@@ -122,6 +117,21 @@ def get_page(
 def matching(listing: Listing, query: ListQuery) -> ColumnElement[bool]:
     """What a row must be like for the list to show it, wherever the page stands."""
     return and_(true(), *_conditions(listing, query))
+
+
+def _page(listing: Listing, query: ListQuery, wanted: ColumnElement[bool]) -> Select[Any]:
+    """Select the rows of the page, and one more, which tells whether there are others."""
+    order = _order(listing, query)
+    if query.after is not None:
+        wanted = and_(wanted, _after(listing, query))
+    skip = 0 if query.after is not None else query.skip
+    if skip < DEEP:
+        page = listing.select.where(wanted).order_by(*order)
+        return page.offset(skip).limit(query.limit + 1)
+    # An index alone tells which rows to skip; none of them is read.
+    key = listing.columns["id"]
+    ids = select(key).where(wanted).order_by(*order).offset(skip).limit(query.limit + 1)
+    return listing.select.where(key.in_(ids)).order_by(*order)
 
 
 def _total(

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.core.permissions import Role
-from app.models import User
+from app.crud.listing import DEEP
+from app.models import Item, User
 from tests.assertions import assert_error
 from tests.factories import make_item, make_user
 from tests.settings import client_with
@@ -147,6 +149,22 @@ def test_list_takes_its_largest_page_from_the_settings(as_admin: TestClient, url
     assert len(at_most.json()) == 3
     assert_error(more, 422, "INVALID_REQUEST", "limit")
     assert len(silent.json()) == 3
+
+
+def test_list_shows_a_page_far_behind_the_first(
+    as_admin: TestClient, db: Session, admin: User
+) -> None:
+    owner, now = admin.id, utc_now()
+    values = {"status": "draft", "owner_id": owner, "created_at": now, "updated_at": now}
+    db.execute(
+        insert(Item), [{"title": f"item {number:04}", **values} for number in range(DEEP + 9)]
+    )
+    make_item(db, owner=admin, title="item 9999", deleted_at=now)
+
+    response = as_admin.get(ITEMS, params={"sort": "-title", "skip": DEEP, "limit": 4})
+
+    assert [item["title"] for item in response.json()] == [f"item {n:04}" for n in (8, 7, 6, 5)]
+    assert response.headers["content-range"] == f"items {DEEP}-{DEEP + 3}/{DEEP + 9}"
 
 
 # --- Where the page stands: totals and links.

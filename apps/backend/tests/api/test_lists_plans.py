@@ -165,6 +165,14 @@ def test_get_items_begins_a_page_by_cursor_in_an_index(
         assert sort.removeprefix("-") in plan[-1]["Index Cond"]
 
 
+def test_get_items_skips_over_an_index_alone(as_admin: TestClient, plan_of: Plans) -> None:
+    plan = plan_of(as_admin, "/items/", sort="title", skip=15_000)
+
+    (skipped,) = [node for node in plan if node.get("Index Name") == "ix_items_title_id"]
+    assert skipped["Node Type"] == "Index Only Scan"
+    assert "Seq Scan" not in kinds(plan)
+
+
 # --- Filters and search.
 
 
