@@ -12,7 +12,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, select, text
+from sqlalchemy import create_engine, inspect, make_url, select, text
 from sqlalchemy.orm import Session
 
 from app.db import migrations
@@ -109,6 +109,25 @@ def migrations_and(folder: Path, revision: str) -> Config:
     shutil.copy(BACKEND / "alembic.ini", folder)
     (folder / "alembic" / "versions" / "rebuild.py").write_text(revision)
     return Config(folder / "alembic.ini")
+
+
+@pytest.mark.postgresql
+def test_migrations_do_without_a_module_that_is_not_permitted() -> None:
+    name = f"backdesk_plain_{WORKER}"
+    url = make_url(new_postgresql_database(name))
+    with create_engine(url, isolation_level="AUTOCOMMIT").connect() as server:
+        server.execute(text(f"DROP ROLE IF EXISTS {name}"))
+        server.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'plain'"))
+        server.execute(text(f"GRANT ALL ON SCHEMA public TO {name}"))
+    plain = url.set(username=name, password="plain").render_as_string(hide_password=False)
+
+    with changed_settings(DATABASE_URL=plain):
+        migrations.migrate()
+        command.check(migrations.alembic_config())
+        names = {one["name"] for one in inspect(get_engine()).get_indexes("items")}
+
+    assert "ix_items_title_id" in names
+    assert "ix_items_search" not in names
 
 
 def test_migrations_started_at_once_all_succeed(own_database: None) -> None:
