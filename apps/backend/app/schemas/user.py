@@ -169,7 +169,9 @@ class UserImport(ImportSchema):
     token_quota: Annotated[TokenQuota, DIGITS] | None = None
 
     def creation(self) -> UserCreate:
-        return UserCreate.model_construct(self.model_fields_set, **self.__dict__)
+        return UserCreate.model_construct(
+            self.model_fields_set, password=None, must_change_password=False, **self.__dict__
+        )
 
     def changes(self) -> dict[str, Any]:
         """Return what is given of an existing user, whom the e-mail names."""
