@@ -1,7 +1,6 @@
 """Passwords: set by the link of a letter or by who knows the present one, and which are taken."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -20,7 +19,12 @@ from tests.factories import Login, make_login, make_user
 from tests.later import later
 from tests.letters import last_token, letters
 from tests.logins import bearer, is_signed_in
-from tests.racing import Call, at_once, statuses
+from tests.racing import (
+    Call,
+    at_once,
+    statuses,
+    wait_until_somebody_waits_for_a_lock,
+)
 from tests.settings import changed_settings
 
 FORGOT = "/api/v1/auth/password/forgot"
@@ -225,14 +229,6 @@ def test_reset_password_while_the_account_is_shut_waits_for_nobody_in_a_circle(
         shutting.commit()
 
     assert_error(answer.result(), 400, "SPENT_TOKEN", "token")
-
-
-def wait_until_somebody_waits_for_a_lock(db: Session) -> None:
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-    deadline = time.monotonic() + 30
-    while not db.scalar(waiting):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(("minutes", "status"), [(59, 200), (61, 400)])

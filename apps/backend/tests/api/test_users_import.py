@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ from sqlalchemy.orm import Session
 
 from app.core.config import get_settings
 from app.core.permissions import Role
+from app.db.session import unit_of_work
 from app.models import AuditEvent, LoginSession, User
 from tests.assertions import assert_error
 from tests.factories import make_session, make_user
 from tests.letters import letters
-from tests.racing import at_once, statuses
+from tests.racing import at_once, statuses, wait_until_somebody_waits_for_a_lock
 from tests.rows import every_row
 from tests.uploads import csv_of, send_file
 
@@ -555,6 +557,28 @@ def test_import_users_at_once_gives_each_e_mail_to_one_file(
 
     assert statuses(responses) == {200: 1, 409: 3}
     assert count_users(db) == 3
+
+
+@pytest.mark.postgresql
+def test_import_users_in_line_hold_up_nobody_else(
+    client_of: Callable[[User], TestClient], as_admin: TestClient, admin: User, db: Session
+) -> None:
+    ann = User(email="ann@example.com", username="ann", role=Role.USER)
+    clients = [client_of(admin) for _ in range(get_settings().DB_POOL_SIZE + 2)]
+    content = csv_of("email", [ann.email])
+
+    with unit_of_work() as other, ThreadPoolExecutor(len(clients)) as threads:
+        other.add(ann)
+        other.flush()
+        answers = [threads.submit(send, client, content) for client in clients]
+        wait_until_somebody_waits_for_a_lock(db)
+        response = as_admin.get("/api/v1/users/me")
+        waiting = [answer for answer in answers if not answer.done()]
+        other.rollback()
+
+    assert response.status_code == 200
+    assert len(waiting) == len(clients)
+    assert statuses([one.result() for one in answers]) == {200: 1, 409: len(clients) - 1}
 
 
 def test_import_users_costs_as_many_statements_for_a_thousand_rows_as_for_ten(
