@@ -177,7 +177,7 @@ class Settings(BaseSettings):
         1, ge=1, le=16, description="Imports per process, each with a thread; more wait in line."
     )
     IMPORT_TIMEOUT_SECONDS: float = Field(
-        120, gt=0, description="How long an import may take, waiting in line included."
+        300, gt=0, description="How long an import may take, waiting in line included."
     )
     CLIENT_TIMEOUT_SECONDS: float = Field(
         20, gt=0, description="How long a client may take to send a request."
