@@ -26,7 +26,7 @@ from app.models import Base, User
 from tests.factories import make_token, make_user
 from tests.server import Server, running_server
 
-pytest_plugins = ["tests.plugins.shares", "tests.services.redis"]
+pytest_plugins = ["tests.plugins.shares", "tests.services.redis", "tests.world"]
 
 POSTGRESQL = os.environ.get("TEST_DATABASE_URL")
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")

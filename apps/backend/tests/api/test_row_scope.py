@@ -1,7 +1,6 @@
 """Whose rows each role sees, in whatever way it asks; and that other rows look like none."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,63 +9,19 @@ from httpx2 import Response
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
-from app.core.permissions import Role
-from app.models import Item, User
+from app.models import User
 from tests.assertions import assert_error
 from tests.factories import make_item, make_login_event, make_usage, make_user
+from tests.world import EVERYBODY, PEOPLE, SEEN, World
 
 USERS = "/api/v1/users/"
 ITEMS = "/api/v1/items/"
 STATISTICS = "/api/v1/statistics/"
 NOWHERE = 999_999
 
-PEOPLE: dict[str, dict[str, Any]] = {
-    "admin": {"role": Role.ADMIN},
-    "auditor": {"role": Role.AUDITOR, "department": "Kitchen"},
-    "manager": {"role": Role.MANAGER, "department": "Sales"},
-    "colleague": {"department": "Sales"},
-    "boss": {"role": Role.ADMIN, "department": "Sales"},
-    "cook": {"department": "Kitchen"},
-    "namesake": {"department": "sales"},
-    "loner": {"role": Role.MANAGER, "department": None},
-    "drifter": {"department": None},
-}
-EVERYBODY = set(PEOPLE)
-SEEN = {
-    "admin": EVERYBODY,
-    "auditor": EVERYBODY,
-    "manager": {"manager", "colleague", "boss"},
-    "loner": {"loner"},
-    "colleague": {"colleague"},
-    "drifter": {"drifter"},
-}
 MAY_LIST_USERS = ["admin", "auditor", "manager", "loner"]
 VIEWERS = pytest.mark.parametrize("viewer", SEEN)
 LISTING_VIEWERS = pytest.mark.parametrize("viewer", MAY_LIST_USERS)
-
-
-@dataclass(frozen=True)
-class World:
-    """One user of each kind, each with an item of their own."""
-
-    users: dict[str, User]
-    items: dict[str, Item]
-
-    def user_ids(self, names: set[str]) -> set[int]:
-        return {self.users[name].id for name in names}
-
-    def item_ids(self, names: set[str]) -> set[int]:
-        return {self.items[name].id for name in names}
-
-
-@pytest.fixture
-def world(db: Session) -> World:
-    users = {
-        name: make_user(db, email=f"{name}@example.com", **values)
-        for name, values in PEOPLE.items()
-    }
-    items = {name: make_item(db, owner=user, title=name) for name, user in users.items()}
-    return World(users, items)
 
 
 def ids(response: Response) -> set[int]:
