@@ -25,6 +25,7 @@ from app.api.routes import (
     items,
     jobs,
     letters,
+    me,
     statistics,
     usage,
     user_bulk,
@@ -52,6 +53,7 @@ def add_routes(app: FastAPI) -> None:
     for resource in (
         auth,
         accounts,
+        me,
         user_bulk,
         item_bulk,
         users,

@@ -23,6 +23,7 @@ from app.core.config import get_settings
 from app.db.integrity import LockedError, cause_of, domain_error, without_values
 from app.middleware.problem import problem_response
 from app.middleware.rate_limit_headers import STANDINGS
+from app.schemas.problem import ChangedProblem
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
@@ -32,6 +33,7 @@ STATUSES: Final[Mapping[type[errors.DomainError], int]] = {
     errors.PermissionDeniedError: 403,
     errors.NotFoundError: 404,
     errors.ConflictError: 409,
+    errors.ChangedMeanwhileError: 412,
     UnsupportedMediaTypeError: 415,
     errors.InvalidInputError: 422,
     errors.TooManyRequestsError: 429,
@@ -67,8 +69,11 @@ async def _refusal(request: Request, error: Exception) -> Response:
     error = cast("errors.DomainError", error)
     status = status_of(type(error))
     headers = HEADERS.get(status)
+    more: dict[str, Any] = {}
     if isinstance(error, errors.TooManyRequestsError):
         headers = {"Retry-After": str(error.retry_after)}
+    if isinstance(error, errors.ChangedMeanwhileError):
+        more = {"schema": ChangedProblem, "changes": error.changes}
     return problem_response(
         request.scope,
         status,
@@ -76,6 +81,7 @@ async def _refusal(request: Request, error: Exception) -> Response:
         detail=error.detail,
         fields=error.fields,
         headers=headers,
+        **more,
     )
 
 

@@ -80,7 +80,7 @@ def _complete(operation: dict[str, Any], *, is_limited: bool) -> None:
         answers[str(status)] = {"description": problem(status)["description"], "content": {}}
     for status, answer in answers.items():
         if status >= "400":
-            reference = {"$ref": "#/components/schemas/Problem"}
+            reference = {"$ref": f"#/components/schemas/{problem(int(status))['model'].__name__}"}
             answer["content"] = {MEDIA_TYPE: {"schema": reference}}
     if is_public:
         operation["security"] = []

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from app.api.pages import PAGE_HEADERS
 from app.schemas.base import Schema
-from app.schemas.problem import Problem
+from app.schemas.problem import ChangedProblem, Problem
 
 MEANINGS: Final = {
     400: "The body is not readable.",
@@ -12,6 +12,7 @@ MEANINGS: Final = {
     403: "Your role does not permit this.",
     404: "Not there, or not yours to see.",
     409: "This conflicts with what is stored.",
+    412: "Changed since the version that you named; `changes` tells by whom.",
     413: "The body is too large.",
     415: "The body is of another media type.",
     422: "Some fields or parameters are not valid.",
@@ -21,8 +22,12 @@ MEANINGS: Final = {
 }
 
 
+# Where the body has more than the nine keys.
+SCHEMAS: Final = {412: ChangedProblem}
+
+
 def problem(status: int) -> dict[str, Any]:
-    return {"model": Problem, "description": MEANINGS[status]}
+    return {"model": SCHEMAS.get(status, Problem), "description": MEANINGS[status]}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -38,8 +43,17 @@ LIST_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     }
 }
 
-CREATE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    201: {"headers": {"Location": {"schema": {"type": "string"}, "description": "The record."}}}
+_LOCATION: Final = {"Location": {"schema": {"type": "string"}, "description": "The record."}}
+_TAG: Final = {
+    "ETag": {"schema": {"type": "string"}, "description": "The version, for `If-Match`."}
+}
+CREATE_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {201: {"headers": _LOCATION}}
+
+# Of records with versions.
+CREATE_RECORD_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {201: {"headers": _LOCATION | _TAG}}
+RECORD_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {200: {"headers": _TAG}}
+READ_RECORD_ANSWERS: Final[dict[int | str, dict[str, Any]]] = RECORD_ANSWERS | {
+    304: {"headers": _TAG, "description": "You have it as it is: `If-None-Match` names its tag."}
 }
 
 

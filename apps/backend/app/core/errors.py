@@ -4,6 +4,7 @@
 field of the request names it in `field`.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -53,6 +54,19 @@ class NotFoundError(DomainError):
 class ConflictError(DomainError):
     code = "CONFLICT"
     text = "This conflicts with what is stored."
+
+
+class ChangedMeanwhileError(DomainError):
+    """Somebody has changed the record since the client read it. `changes` tells of each field who
+    did so last, and when.
+    """
+
+    code = "CHANGED_MEANWHILE"
+    text = "Somebody else has changed this since you read it. Nothing of yours was saved."
+
+    def __init__(self, changes: Sequence[Mapping[str, Any]]) -> None:
+        self.changes = changes
+        super().__init__()
 
 
 class TooManyRequestsError(DomainError):

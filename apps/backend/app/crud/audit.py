@@ -43,9 +43,11 @@ def record(
     resource_type: str,
     resource_id: int | None,
     changes: Mapping[str, Any] | None = None,
+    version: int | None = None,
 ) -> None:
     """Note a deed that is no change of a record's fields: a login, an export."""
-    db.add(AuditEvent(**_event(db, action, resource_type, resource_id, changes or {})))
+    event = _event(db, action, resource_type, resource_id, changes or {}, version=version)
+    db.add(AuditEvent(**event))
     db.flush()
 
 

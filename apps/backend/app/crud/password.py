@@ -31,6 +31,12 @@ def store_password(
     db.flush()
     end_sessions(db, user_id=user.id, but=kept_session_id)
     withdraw_tokens(db, user_id=user.id, purposes=SETS_PASSWORD)
-    crud_audit.record(db, action="password_changed", resource_type="user", resource_id=user.id)
+    crud_audit.record(
+        db,
+        action="password_changed",
+        resource_type="user",
+        resource_id=user.id,
+        version=user.version,
+    )
     if had_password and user.is_active:
         write_letter(db, user=user, template=LetterTemplate.PASSWORD_CHANGED)

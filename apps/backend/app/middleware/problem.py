@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -39,10 +39,13 @@ def problem_response(
     detail: str | None = None,
     fields: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
+    schema: type[Problem] = Problem,
+    **more: Any,
 ) -> Response:
+    """Answer the one body; a `schema` beyond it needs `more`."""
     default_code, default_detail = DEFAULTS.get(status, DEFAULTS[400 if status < 500 else 500])
     text = detail or default_detail
-    problem = Problem(
+    problem = schema(
         status=status,
         title=HTTPStatus(status).phrase,
         error=code or default_code,
@@ -52,6 +55,7 @@ def problem_response(
         path=_path(scope),
         timestamp=utc_now().replace(microsecond=0),
         request_id=request_id_of(scope),
+        **more,
     )
     return Response(problem.model_dump_json(), status, headers, media_type=MEDIA_TYPE)
 

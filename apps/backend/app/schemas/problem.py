@@ -17,3 +17,17 @@ class Problem(Schema):
     path: str
     timestamp: datetime
     request_id: str
+
+
+class FieldChange(Schema):
+    field: str
+    by: str | None = Field(description="Whose e-mail; null is the command line.")
+    at: datetime
+
+
+class ChangedProblem(Problem):
+    """The refusal of a change that is based on an older version."""
+
+    changes: list[FieldChange] = Field(
+        description="What has changed since the version that you named; the last change of each."
+    )

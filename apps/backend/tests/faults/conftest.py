@@ -1,10 +1,12 @@
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from tests.faults.product import Product, served_from
+from tests.faults.processes import ServerProcess, running
+from tests.faults.product import TIMES, Product, served_from
 from tests.services.postgresql import PostgreSQL, running_postgresql
 
 
@@ -21,6 +23,23 @@ def postgresql(_postgresql: PostgreSQL) -> Iterator[PostgreSQL]:
     _postgresql.thaw()
     if not _postgresql.is_running:
         _postgresql.start()
+
+
+@pytest.fixture
+def url(postgresql: PostgreSQL) -> str:
+    return postgresql.new_database()
+
+
+@pytest.fixture
+def servers(url: str, tmp_path: Path) -> Iterator[tuple[ServerProcess, ServerProcess]]:
+    """Two processes that serve one database, asked by one admin."""
+    with ExitStack() as stack:
+        first, second = (
+            stack.enter_context(running(ServerProcess(url, tmp_path / name, TIMES)))
+            for name in ("first", "second")
+        )
+        second.client.headers["Authorization"] = first.client.headers["Authorization"]
+        yield first, second
 
 
 @pytest.fixture

@@ -1,38 +1,18 @@
 """One key, sent to several processes, by clients that leave, past processes that die."""
 
 import signal
-from collections.abc import Iterator
-from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.faults.processes import ServerProcess, running
-from tests.faults.product import ITEMS, TIMES
+from tests.faults.processes import ServerProcess
+from tests.faults.product import ITEMS
 from tests.racing import Call, at_once, statuses
-from tests.services.postgresql import PostgreSQL, run
+from tests.services.postgresql import run
 
 KEY = {"Idempotency-Key": "one-lamp"}
 LAMP = {"title": "Lamp"}
-
-
-@pytest.fixture
-def url(postgresql: PostgreSQL) -> str:
-    return postgresql.new_database()
-
-
-@pytest.fixture
-def servers(url: str, tmp_path: Path) -> Iterator[tuple[ServerProcess, ServerProcess]]:
-    """Two processes that serve one database, asked by one admin."""
-    with ExitStack() as stack:
-        first, second = (
-            stack.enter_context(running(ServerProcess(url, tmp_path / name, TIMES)))
-            for name in ("first", "second")
-        )
-        second.client.headers["Authorization"] = first.client.headers["Authorization"]
-        yield first, second
 
 
 def create(server: ServerProcess) -> httpx2.Response:

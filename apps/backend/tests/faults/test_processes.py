@@ -24,11 +24,6 @@ REQUESTS: Final = 2 * THREADS
 
 
 @pytest.fixture
-def url(postgresql: PostgreSQL) -> str:
-    return postgresql.new_database()
-
-
-@pytest.fixture
 def served(url: str, tmp_path: Path) -> Iterator[ServerProcess]:
     with running(ServerProcess(url, tmp_path / "log", TIMES)) as server:
         yield server

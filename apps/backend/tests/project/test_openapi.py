@@ -111,17 +111,21 @@ def test_every_answer_and_parameter_is_described(document: dict[str, Any]) -> No
 
 
 def test_every_refusal_is_documented_as_the_one_error_body(document: dict[str, Any]) -> None:
-    expected = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    def expected(status: str) -> dict[str, Any]:
+        name = "ChangedProblem" if status == "412" else "Problem"
+        return {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
 
+    schemas = document["components"]["schemas"]
     wrong = {
         f"{method} {path} {status}"
         for method, path, operation in operations(document)
         for status, answer in operation["responses"].items()
-        if status >= "400" and answer["content"] != expected
+        if status >= "400" and answer["content"] != expected(status)
     }
 
     assert wrong == set()
-    assert set(document["components"]["schemas"]["Problem"]["required"]) == PROBLEM_KEYS
+    assert set(schemas["Problem"]["required"]) == PROBLEM_KEYS
+    assert set(schemas["ChangedProblem"]["required"]) == PROBLEM_KEYS | {"changes"}
 
 
 def statuses_of(method: str, path: str, operation: dict[str, Any]) -> set[str]:

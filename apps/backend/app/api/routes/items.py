@@ -6,15 +6,24 @@ from fastapi import Depends, Request, Response
 from app.api.answers import answer_deleted, name_location
 from app.api.deps import CurrentUser, DbSession, Id, Purge, requires
 from app.api.dry_run import rehearsable
+from app.api.etags import ExpectedVersions, KnownTags, answer_record, tag_of
 from app.api.idempotency import idempotent
 from app.api.listing import ListParameters
 from app.api.pages import answer_page
-from app.api.problems import CREATE_ANSWERS, LIST_ANSWERS, delete_answers, problems
+from app.api.problems import (
+    CREATE_RECORD_ANSWERS,
+    LIST_ANSWERS,
+    READ_RECORD_ANSWERS,
+    RECORD_ANSWERS,
+    delete_answers,
+    problems,
+)
 from app.api.routing import Router
 from app.core.errors import PermissionDeniedError
 from app.core.permissions import Permission
 from app.crud import item as crud_item
 from app.crud.listing import Record
+from app.crud.versions import refuse_changed
 from app.models.item import Item
 from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
 from app.schemas.listing import ListQuery
@@ -32,28 +41,39 @@ def get_visible_item(item_id: Id, db: DbSession, actor: CurrentUser) -> Record:
     return record
 
 
-def get_locked_item(item_id: Id, db: DbSession, actor: CurrentUser) -> Item:
+def get_locked_item(
+    item_id: Id, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
+) -> Item:
     item = crud_item.get_item_for_update(db, item_id=item_id, actor=actor)
-    if item is None:
-        raise crud_item.ItemNotFoundError
-    return item
+    return _as_expected(db, item, expected)
 
 
-def get_item_to_restore(item_id: Id, db: DbSession, actor: CurrentUser) -> Item:
+def get_item_to_restore(
+    item_id: Id, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
+) -> Item:
     item = crud_item.get_item_or_deleted_for_update(db, item_id=item_id, actor=actor)
-    if item is None:
-        raise crud_item.ItemNotFoundError
-    return item
+    return _as_expected(db, item, expected)
 
 
 def get_item_to_delete(
-    item_id: Id, db: DbSession, actor: CurrentUser, purge: Purge = False
+    item_id: Id,
+    db: DbSession,
+    actor: CurrentUser,
+    expected: ExpectedVersions,
+    purge: Purge = False,
 ) -> Item:
     if not purge:
-        return get_locked_item(item_id, db, actor)
+        return get_locked_item(item_id, db, actor, expected)
     if not actor.may(Permission.ITEMS_PURGE):
         raise PermissionDeniedError
-    return get_item_to_restore(item_id, db, actor)
+    return get_item_to_restore(item_id, db, actor, expected)
+
+
+def _as_expected(db: DbSession, item: Item | None, expected: frozenset[int] | None) -> Item:
+    if item is None:
+        raise crud_item.ItemNotFoundError
+    refuse_changed(db, item, expected=expected)
+    return item
 
 
 VisibleItem = Annotated[Record, Depends(get_visible_item)]
@@ -81,7 +101,7 @@ def get_items(
     "/",
     status_code=201,
     response_model=ItemPublic,
-    responses=CREATE_ANSWERS | problems(409),
+    responses=CREATE_RECORD_ANSWERS | problems(409),
     dependencies=[requires(Permission.ITEMS_WRITE), rehearsable, idempotent],
 )
 def create_item(
@@ -90,42 +110,47 @@ def create_item(
     """Create an item of your own, or for another where you may write others' items."""
     item = crud_item.create_item(db, item_in=item_in, actor=actor)
     name_location(request, response, item.id)
+    response.headers["ETag"] = tag_of(item.version)
     return item
 
 
 @router.get(
     "/{item_id}",
     response_model=ItemPublic,
-    responses=problems(404),
+    responses=READ_RECORD_ANSWERS | problems(404),
     dependencies=[requires(Permission.ITEMS_READ)],
 )
-def get_item(item: VisibleItem) -> Record:
+def get_item(response: Response, item: VisibleItem, known: KnownTags) -> Record | Response:
     """Show an item."""
-    return item
+    return answer_record(item, tag=tag_of(item["version"]), known=known, response=response)
 
 
 @router.patch(
     "/{item_id}",
     response_model=ItemPublic,
-    responses=problems(404, 409),
+    responses=RECORD_ANSWERS | problems(404, 409, 412),
     dependencies=[requires(Permission.ITEMS_WRITE), rehearsable],
 )
 @router.put(
     "/{item_id}",
     response_model=ItemPublic,
-    responses=problems(404, 409),
+    responses=RECORD_ANSWERS | problems(404, 409, 412),
     dependencies=[requires(Permission.ITEMS_WRITE), rehearsable],
     operation_id="replace_item",
 )
-def update_item(db: DbSession, actor: CurrentUser, item: LockedItem, item_in: ItemUpdate) -> Item:
+def update_item(
+    response: Response, db: DbSession, actor: CurrentUser, item: LockedItem, item_in: ItemUpdate
+) -> Item:
     """Change the given fields of an item; the rest stays as it is."""
-    return crud_item.update_item(db, item=item, item_in=item_in, actor=actor)
+    item = crud_item.update_item(db, item=item, item_in=item_in, actor=actor)
+    response.headers["ETag"] = tag_of(item.version)
+    return item
 
 
 @router.delete(
     "/{item_id}",
     status_code=204,
-    responses=delete_answers(ItemPublic) | problems(404, 409),
+    responses=delete_answers(ItemPublic) | problems(404, 409, 412),
     dependencies=[requires(Permission.ITEMS_WRITE), rehearsable],
 )
 def delete_item(
@@ -142,9 +167,11 @@ def delete_item(
 @router.post(
     "/{item_id}/restore",
     response_model=ItemPublic,
-    responses=problems(404, 409),
+    responses=RECORD_ANSWERS | problems(404, 409, 412),
     dependencies=[requires(Permission.ITEMS_WRITE), rehearsable, idempotent],
 )
-def restore_item(db: DbSession, item: ItemToRestore) -> Item:
+def restore_item(response: Response, db: DbSession, item: ItemToRestore) -> Item:
     """Take an item out of the trash."""
-    return crud_item.restore_item(db, item=item)
+    item = crud_item.restore_item(db, item=item)
+    response.headers["ETag"] = tag_of(item.version)
+    return item
