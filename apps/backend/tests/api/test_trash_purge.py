@@ -331,3 +331,5 @@ def test_purge_at_once_with_what_would_hang_on_the_user_is_answered(
     assert count(db, Item) == sum(one.status_code == 201 for one in created)
     if purged.status_code == 204:
         assert count(db, Item) == 0
+    else:
+        assert_error(purged, 409, "HAS_DEPENDENTS")
