@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, func, select, true
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.errors import DomainError, InvalidInputError, NotFoundError
 from app.crud.listing import Listing, Record, matching
@@ -62,25 +62,34 @@ def lock_chosen(
     """Lock the rows in the order of their ids, so that two requests never wait in a circle.
 
     Ids that lead to no row, or `in_trash` to one that is not there, are noted among the refusals,
-    which whoever changes the rows raises.
-    Raises TooManyRowsError.
+    which whoever changes the rows raises. Raises TooManyRowsError.
     """
     if len(choice.ids) > MAX_BULK:
         raise TooManyRowsError(count=len(choice.ids), field="ids")
-    by_filter = choice.query is not None
-    wanted = matching(listing, choice.query) if choice.query else model.id.in_(choice.ids)
-    if in_trash and by_filter:
-        wanted &= model.deleted_at.is_not(None)
+    wanted: ColumnElement[bool] = model.id.in_(choice.ids)
+    if choice.query is not None:
+        in_place = model.deleted_at.is_not(None) if in_trash else true()
+        wanted = and_(matching(listing, choice.query), in_place)
     statement = select(model).where(scope, wanted).execution_options(include_deleted=in_trash)
-    locked = statement.order_by(model.id).limit(MAX_BULK + 1).with_for_update(key_share=True)
-    rows = db.scalars(locked).all()
-    if len(rows) > MAX_BULK:
-        counted = statement.with_only_columns(func.count(), maintain_column_froms=True)
-        raise TooManyRowsError(count=db.scalar(counted) or 0, field="filter")
-    chosen = _by_filter(model, rows) if by_filter else _by_id(rows, choice.ids, missing)
+    rows = _lock(db, statement, order=model.id)
+    if choice.query is not None:
+        return _by_filter(model, rows)
+    chosen = _by_id(rows, choice.ids, missing)
     if in_trash:
         _refuse_present(chosen)
     return chosen
+
+
+def _lock(
+    db: Session, statement: Select[Row], *, order: InstrumentedAttribute[int]
+) -> Sequence[Row]:
+    """Raises TooManyRowsError."""
+    some = statement.order_by(order).limit(MAX_BULK + 1)
+    rows = db.scalars(some.with_for_update(key_share=True)).all()
+    if len(rows) > MAX_BULK:
+        count = statement.with_only_columns(func.count(), maintain_column_froms=True)
+        raise TooManyRowsError(count=db.scalar(count) or 0, field="filter")
+    return rows
 
 
 def _by_filter(model: type[Row], rows: Sequence[Row]) -> Chosen[Row]:

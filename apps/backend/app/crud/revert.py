@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -71,10 +72,11 @@ def revert_request(db: Session, *, request_id: str, actor: Principal) -> Sequenc
     """
     records = _changed_records(db, request_id)
     reverted: list[Reverted] = []
+    now = utc_now()  # One for all, so that those who get the same are written in one statement.
     for resource_type, model in MODELS.items():
         for ids in in_batches(sorted(records.get(resource_type, ()))):
             pasts = _pasts(db, request_id, resource_type, ids)
-            reverted += _take_back(db, model, pasts, actor)
+            reverted += _take_back(db, model, pasts, actor, now)
     crud_audit.record(
         db,
         action=_REVERT,
@@ -149,14 +151,18 @@ def _pasts(
 
 
 def _take_back(
-    db: Session, model: type[AuditedRecord], pasts: Mapping[int, _Past], actor: Principal
+    db: Session,
+    model: type[AuditedRecord],
+    pasts: Mapping[int, _Past],
+    actor: Principal,
+    now: datetime,
 ) -> Sequence[Reverted]:
     rows = _lock(db, model, list(pasts))
     refusals = Refusals(under=model.audited_as)
     changes: dict[int, Mapping[str, Any]] = {}
     for record_id, past in pasts.items():
         with refusals.of_row(record_id):
-            changes[record_id] = _values_before(rows.get(record_id), past)
+            changes[record_id] = _values_before(rows.get(record_id), past, now)
     refusals.raise_any()
     chosen = Chosen(list(rows.values()), refusals, {one: one for one in rows})
     reverted = _tell(chosen, changes)
@@ -172,7 +178,7 @@ def _lock(
     return {row.id: row for row in db.scalars(locked)}
 
 
-def _values_before(row: AuditedRecord | None, past: _Past) -> dict[str, Any]:
+def _values_before(row: AuditedRecord | None, past: _Past, now: datetime) -> dict[str, Any]:
     """Raises ChangedSinceError, NotRevertibleError."""
     if row is None:
         raise ChangedSinceError(what="purged")
@@ -182,7 +188,7 @@ def _values_before(row: AuditedRecord | None, past: _Past) -> dict[str, Any]:
         raise NotRevertibleError(deeds=", ".join(sorted(unknown)))
     values = {name: _read(row, name, value) for name, value in past.fields.items()}
     if past.was_deleted is not None:
-        values["deleted_at"] = (row.deleted_at or utc_now()) if past.was_deleted else None
+        values["deleted_at"] = (row.deleted_at or now) if past.was_deleted else None
     return values
 
 
