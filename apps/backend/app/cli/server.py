@@ -9,7 +9,7 @@ import uvicorn
 
 from app.cli.accounts import ensure_admin
 from app.cli.console import console, fail
-from app.cli.database import seed_once
+from app.cli.seed import seed_once
 from app.core.config import Settings, get_settings
 from app.core.logging import configure_logging
 from app.db.integrity import DatabaseUnavailableError
