@@ -9,18 +9,16 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import product
 from random import Random
-from typing import Any, Final
+from typing import Final
 
-from app.cli.demo_words import DEPARTMENTS, FIRST_NAMES, KINDS, LAST_NAMES, PLACES, THINGS
+from app.cli.bulk_load import Values
+from app.cli.demo_words import DEPARTMENTS, FIRST_NAMES, KINDS, LAST_NAMES, REMARKS, THINGS
 from app.core.permissions import Role
 from app.crud.quota import month_of
 from app.schemas.item import ItemStatus
 
 YEARS: Final = timedelta(days=730)
-ENTRIES_PER_USER: Final = 4
 USUAL_QUOTA: Final = 100_000  # What is consumed where the quota is unlimited goes by this.
-
-Row = tuple[Any, ...]
 
 USER_COLUMNS: Final = (
     "email",
@@ -66,7 +64,7 @@ class Owner:
 
 def make_users(
     count: int, *, mark: str, hashed_password: str, quota: int | None, now: datetime
-) -> Iterator[Row]:
+) -> Iterator[Values]:
     """`mark` stands in every name, so that seeding twice does not meet the first time's.
 
     Each department begins with a manager, who stays. Nobody is an admin: all share one password.
@@ -91,7 +89,7 @@ def make_users(
             is_active,
             is_verified,
             False,
-            quota if quota is None or role is Role.USER else quota * 5,
+            quota,
             created_at,
             deleted_at or created_at,
             _perhaps_later(created_at, deleted_at or now, chance=0.85),
@@ -100,7 +98,7 @@ def make_users(
         )
 
 
-def make_items(count: int, *, owners: Sequence[Owner], now: datetime) -> Iterator[Row]:
+def make_items(count: int, *, owners: Sequence[Owner], now: datetime) -> Iterator[Values]:
     """The older an item, the likelier it is archived."""
     described = _described_things()
     for owner, created_at in _with_owners(count, owners, now):
@@ -118,14 +116,19 @@ def make_items(count: int, *, owners: Sequence[Owner], now: datetime) -> Iterato
         )
 
 
+def count_of_usage(owners: Sequence[Owner]) -> int:
+    """Enough to show something in a small office, and not to outweigh the rest in a large one."""
+    return 200 + 2 * len(owners)
+
+
 def make_usage(
-    *, owners: Sequence[Owner], now: datetime, counters: dict[tuple[int, date], int]
-) -> Iterator[Row | None]:
+    count: int, *, owners: Sequence[Owner], now: datetime, counters: dict[tuple[int, date], int]
+) -> Iterator[Values | None]:
     """Count into `counters`, by user and month, what the rows of the ledger say.
 
     None stands for what a quota forbade.
     """
-    for owner, at in _with_owners(len(owners) * ENTRIES_PER_USER, owners, now):
+    for owner, at in _with_owners(count, owners, now):
         month = (owner.id, month_of(at))
         used = counters.get(month, 0)
         quota = owner.token_quota
@@ -177,11 +180,10 @@ def _status(age: float) -> ItemStatus:
 
 
 def _described_things() -> list[tuple[str, str | None]]:
-    """Name every thing with a description that fits it; one in seven has none."""
     return [
-        (f"{kind} {thing}", f"{fact} {place}" if place else None)
+        (f"{kind} {thing}", None if remark is None else fact + remark)
         for thing, (kinds, facts) in THINGS.items()
-        for kind, fact, place in product(kinds, facts, (*PLACES, ""))
+        for kind, fact, remark in product(kinds, facts, REMARKS)
     ]
 
 

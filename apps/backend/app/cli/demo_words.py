@@ -65,12 +65,15 @@ THINGS: Final[Mapping[str, tuple[Sequence[str], Sequence[str]]]] = {
         ("Rolls of 62 mm.", "Network and USB.", "Cuts by itself."),
     ),
 }
-PLACES: Final = (
-    "Stands on the second floor.",
-    "Kept in the storeroom.",
-    "In use in the meeting room.",
-    "Bought second-hand.",
-    "Under guarantee until next year.",
-    "To be checked once a year.",
+# What may be said besides; None stands for no description at all.
+REMARKS: Final = (
+    " Stands on the second floor.",
+    " Kept in the storeroom.",
+    " Bought second-hand.",
+    " To be checked once a year.",
+    "",
+    "",
+    None,
+    None,
 )
 KINDS: Final = ("chat", "chat", "chat", "summary", "summary", "translation", "search", "export")

@@ -1,29 +1,28 @@
-"""Demo data in bulk."""
+"""Demo data: an office of any size."""
 
-import csv
-import io
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
-from itertools import islice
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.progress import Progress
-from sqlalchemy import insert, select, text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.cli import demo_data
+from app.cli.bulk_load import Load, bulk_load
 from app.cli.console import console, fail, progress_bar
-from app.cli.demo_data import Owner, Row
+from app.cli.demo_data import Owner
 from app.core.clock import utc_now
 from app.core.config import get_settings
 from app.core.security import hash_password
 from app.db.session import read_only, unit_of_work
-from app.models import Base, Item, UsageEvent, UsageMonth, User
+from app.models import Item, UsageEvent, UsageMonth, User
 
-BATCH: Final = 1000
 DEMO_USERS, DEMO_ITEMS = 50, 500
+LARGE: Final = 100_000
+SEEDED: Final = (User, Item, UsageEvent, UsageMonth)
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -52,41 +51,31 @@ def seed_demo(*, users: int = DEMO_USERS, items: int = DEMO_ITEMS) -> None:
         fail("demo data is refused in production.")
     password = secrets.token_urlsafe(9)
     hashed_password = hash_password(password)
+    is_large = users + items >= LARGE
     with unit_of_work() as db, progress_bar() as bar:
-        _add_everything(db, bar, users=users, items=items, hashed_password=hashed_password)
+        with bulk_load(db, bar, models=SEEDED, is_large=is_large) as load:
+            _add_users(load, bar, users, hashed_password)
+            owners = _owners_with(db, hashed_password)
+            _add_items(load, bar, items, owners)
+            _add_usage(load, bar, owners)
+        for model in SEEDED:  # Plans and totals are estimated by it.
+            db.execute(text(f"ANALYZE {model.__tablename__}"))
     console.print(f"All demo users have the password {password}", markup=False)
 
 
-def _add_everything(
-    db: Session, bar: Progress, *, users: int, items: int, hashed_password: str
-) -> None:
-    now = utc_now()
+def _add_users(load: Load, bar: Progress, count: int, hashed_password: str) -> None:
     people = demo_data.make_users(
-        users,
+        count,
         mark=secrets.token_hex(3),
         hashed_password=hashed_password,
         quota=get_settings().DEFAULT_TOKEN_QUOTA,
-        now=now,
+        now=utc_now(),
     )
-    _add(db, User, demo_data.USER_COLUMNS, bar.track(people, total=users, description="Users"))
-    owners = _owners_with(db, hashed_password)
-    things = demo_data.make_items(items, owners=owners, now=now)
-    _add(db, Item, demo_data.ITEM_COLUMNS, bar.track(things, total=items, description="Items"))
-    counters: dict[tuple[int, date], int] = {}
-    entries = bar.track(
-        demo_data.make_usage(owners=owners, now=now, counters=counters),
-        total=len(owners) * demo_data.ENTRIES_PER_USER,
-        description="Usage",
-    )
-    _add(db, UsageEvent, demo_data.USAGE_COLUMNS, filter(None, entries))
-    months = ((*key, tokens) for key, tokens in counters.items())
-    _add(db, UsageMonth, demo_data.MONTH_COLUMNS, months)
-    for model in (User, Item, UsageEvent, UsageMonth):
-        db.execute(text(f"ANALYZE {model.__tablename__}"))  # Plans and totals are estimated by it.
+    load(User, demo_data.USER_COLUMNS, bar.track(people, total=count, description="Users"))
 
 
 def _owners_with(db: Session, hashed_password: str) -> Sequence[Owner]:
-    """Read back who was just made and is still there; the hash is salted, so only theirs."""
+    """Read back who was just made and is at work; the hash is salted, so that only they have it."""
     rows = db.execute(
         select(User.id, User.created_at, User.token_quota)
         .where(User.hashed_password == hashed_password, User.is_active)
@@ -95,36 +84,17 @@ def _owners_with(db: Session, hashed_password: str) -> Sequence[Owner]:
     return [Owner(*row) for row in rows]
 
 
-def _add(db: Session, model: type[Base], columns: Sequence[str], rows: Iterable[Row]) -> None:
-    if db.get_bind().dialect.name == "postgresql":
-        _copy(db, model, columns, rows)
-        return
-    for batch in _in_batches(rows):
-        db.execute(insert(model), [dict(zip(columns, row, strict=True)) for row in batch])
+def _add_items(load: Load, bar: Progress, count: int, owners: Sequence[Owner]) -> None:
+    things = demo_data.make_items(count, owners=owners, now=utc_now())
+    load(Item, demo_data.ITEM_COLUMNS, bar.track(things, total=count, description="Items"))
 
 
-def _copy(db: Session, model: type[Base], columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Stream the rows, so that they are made here while the server stores those before."""
-    db.execute(text("SET LOCAL statement_timeout = 0"))
-    statement = f"COPY {model.__tablename__} ({', '.join(columns)}) FROM STDIN (FORMAT csv)"
-    driver: Any = db.connection().connection
-    with driver.cursor() as cursor:
-        cursor.copy_expert(statement, _Lines(rows))
-
-
-class _Lines:
-    """The file that COPY reads."""
-
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self._batches = _in_batches(rows)
-
-    def read(self, _size: int) -> str:
-        lines = io.StringIO()
-        csv.writer(lines).writerows(next(self._batches, []))
-        return lines.getvalue()
-
-
-def _in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    rest = iter(rows)
-    while batch := list(islice(rest, BATCH)):
-        yield batch
+def _add_usage(load: Load, bar: Progress, owners: Sequence[Owner]) -> None:
+    """The ledger comes first: it fills the counters."""
+    counters: dict[tuple[int, date], int] = {}
+    count = demo_data.count_of_usage(owners)
+    entries = demo_data.make_usage(count, owners=owners, now=utc_now(), counters=counters)
+    tracked = bar.track(entries, total=count, description="Usage")
+    load(UsageEvent, demo_data.USAGE_COLUMNS, filter(None, tracked))
+    months = ((*key, tokens) for key, tokens in counters.items())
+    load(UsageMonth, demo_data.MONTH_COLUMNS, months)
