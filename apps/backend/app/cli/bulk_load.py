@@ -27,37 +27,48 @@ def bulk_load(
 ) -> Iterator[Load]:
     """Give what writes rows fastest: COPY on PostgreSQL, INSERT by the batch on SQLite.
 
-    A large load takes the indexes away that only make reading fast, and builds them anew: row by
-    row they would cost more than the rows. Who reads those tables on PostgreSQL waits meanwhile.
+    A large load puts off on PostgreSQL what would cost more than the rows, row by row: the indexes
+    that only make reading fast, and the look at foreign keys. Who reads those tables meanwhile
+    waits.
     """
     if db.get_bind().dialect.name != "postgresql":
         yield partial(_insert, db)
         return
     db.execute(text("SET LOCAL statement_timeout = 0"))
-    indexes = _take_indexes_away(db, models) if is_large else []
+    put_off = _put_off(db, models) if is_large else []
     yield partial(_copy, db)
     db.execute(text("SET LOCAL maintenance_work_mem = '256MB'"))
-    for index in bar.track(indexes, description="Indexes") if indexes else ():
-        db.execute(text(index.indexdef))
+    for part in bar.track(put_off, description="Indexes") if put_off else ():
+        db.execute(text(part.definition))
 
 
-def _take_indexes_away(db: Session, models: Sequence[type[Base]]) -> Sequence[Row[Any]]:
-    """Drop all but the unique ones, and return their names and definitions."""
-    indexes = db.execute(
-        text(
-            "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema()"
-            " AND tablename = ANY(:tables) AND indexdef NOT LIKE 'CREATE UNIQUE %'"
-        ),
-        {"tables": [model.__tablename__ for model in models]},
-    ).all()
-    for index in indexes:
-        db.execute(text(f'DROP INDEX "{index.indexname}"'))
-    return indexes
+_INDEXES_AND_FOREIGN_KEYS: Final = text("""
+    SELECT format('DROP INDEX %I', indexname) AS removal, indexdef AS definition
+    FROM pg_indexes
+    WHERE schemaname = current_schema() AND tablename = ANY(:tables)
+        AND indexdef NOT LIKE 'CREATE UNIQUE %'
+    UNION ALL
+    SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
+        format('ALTER TABLE %s ADD CONSTRAINT %I %s',
+            conrelid::regclass, conname, pg_get_constraintdef(oid))
+    FROM pg_constraint
+    WHERE contype = 'f' AND conrelid = ANY(CAST(CAST(:tables AS text[]) AS regclass[]))
+""")
+
+
+def _put_off(db: Session, models: Sequence[type[Base]]) -> Sequence[Row[Any]]:
+    """Take them away, and return how each is made again."""
+    tables = [model.__tablename__ for model in models]
+    parts = db.execute(_INDEXES_AND_FOREIGN_KEYS, {"tables": tables}).all()
+    for part in parts:
+        db.execute(text(part.removal))
+    return parts
 
 
 def _insert(db: Session, model: type[Base], columns: Sequence[str], rows: Iterable[Values]) -> None:
+    table: Any = model.__table__  # Past the ORM, which takes as long again.
     for batch in _in_batches(rows):
-        db.execute(insert(model.__table__), [dict(zip(columns, row, strict=True)) for row in batch])
+        db.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in batch])
 
 
 def _copy(db: Session, model: type[Base], columns: Sequence[str], rows: Iterable[Values]) -> None:

@@ -78,8 +78,10 @@ def test_import_needs_no_settings_and_connects_to_nothing() -> None:
 
 
 def count(url: str, model: type[Base]) -> int:
+    """Count the rows, those of the trash too."""
     engine = create_engine(url)
+    statement = select(func.count()).select_from(model)
     with Session(engine) as db:
-        number = db.scalar(select(func.count()).select_from(model)) or 0
+        number = db.scalar(statement, execution_options={"include_deleted": True}) or 0
     engine.dispose()
     return number
