@@ -6,6 +6,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,11 @@ from bench.endpoints import ENDPOINTS, Endpoint
 from bench.equality import DifferentError, check_equality
 from bench.fill import EXPORTERS_ITEMS, PASSWORD, fill
 from bench.measure import megabytes
-from bench.places import BACKEND
+from bench.picture import draw, lines_of
+from bench.places import BACKEND, PICTURE
 from bench.plan import MissingToolError, Plan, full_plan, smoke_plan
-from bench.report import Footprint, Report
+from bench.profiling import profile
+from bench.report import Footprint, Report, table
 from bench.rounds import Bench, FailedRequestsError, Sample
 from bench.systems import SYSTEMS, Running, System, running
 
@@ -29,23 +32,44 @@ from bench.systems import SYSTEMS, Running, System, running
 def main() -> None:
     options = read_options()
     try:
-        plan = smoke_plan(options) if options.smoke else full_plan(options)
+        work = work_of(options)
         with database(options.database_url) as made:
-            report = measure(plan, made)
+            work(made)
     except (DifferentError, FailedRequestsError, MissingToolError, NotHereError) as error:
         sys.exit(f"bench: {error}")
     except (pytest.skip.Exception, pytest.fail.Exception) as absent:
         sys.exit(f"bench: {absent}; or name a server with --database-url.")
+
+
+def work_of(options: Namespace) -> Callable[[Database], None]:
+    if options.what == "profile":
+        return partial(draw_profile, options)
+    return partial(compare, smoke_plan(options) if options.smoke else full_plan(options))
+
+
+def compare(plan: Plan, made: Database) -> None:
+    report = measure(plan, made)
     print(report.overview())
     if plan.results is not None:
         report.write(plan.results)
         print(f"\nMore in {plan.results}.md")
 
 
+def draw_profile(options: Namespace, made: Database) -> None:
+    prepare(made, items=options.items)
+    say("Asking one request after the other ...")
+    found = profile(made, Rows(options.items))
+    PICTURE.parent.mkdir(exist_ok=True)
+    PICTURE.write_text(draw(found))
+    print(table(["microseconds", *found], lines_of(found)))
+    print(f"\nDrawn in {PICTURE}")
+
+
 def read_options() -> Namespace:
     parser = ArgumentParser(
         prog="python3 manage.py bench", description="What a request costs, beside other frameworks."
     )
+    parser.add_argument("what", nargs="?", choices=["profile"], help="draw where the time goes")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--smoke", action="store_true", help="beside the tutorial's app, no wrk")
     length.add_argument("--quick", action="store_true", help="two short rounds, kept in build/")
@@ -79,9 +103,7 @@ def _names_of(known: Sequence[System] | Sequence[Endpoint]) -> Callable[[str], f
 
 def measure(plan: Plan, made: Database) -> Report:
     python = plan.find_python()
-    say("Filling the database ...")
-    migrate(made.backdesk)
-    fill(made, items=plan.items, hashed_password=hash_password(PASSWORD))
+    prepare(made, items=plan.items)
     told = circumstances(made.backdesk, items=plan.items, how=plan.how, python=python)
     say("Starting the systems ...")
     with ExitStack() as stack:
@@ -95,6 +117,12 @@ def measure(plan: Plan, made: Database) -> Report:
             for one in systems
         }
     return Report(told, plan.systems, plan.endpoints, footprints, samples)
+
+
+def prepare(made: Database, *, items: int) -> None:
+    say("Filling the database ...")
+    migrate(made.backdesk)
+    fill(made, items=items, hashed_password=hash_password(PASSWORD))
 
 
 def try_starts(system: System, made: Database, python: Path, times: int) -> list[float]:

@@ -9,4 +9,6 @@ TOP: Final = BACKEND.parents[1]
 LOCK: Final = TOP / "requirements" / "peers.txt"
 PEERS: Final = TOP / "build" / "peers"
 SCRATCH: Final = TOP / "build" / "bench"
+SPANS: Final = SCRATCH / "spans.json"
 RESULTS: Final = BENCH / "results"
+PICTURE: Final = RESULTS / "one-request.svg"

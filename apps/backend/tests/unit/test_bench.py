@@ -1,6 +1,7 @@
 """The arithmetic of the benchmark; what it measures, no test can say."""
 
 import os
+import re
 import time
 from email.message import Message
 
@@ -10,7 +11,10 @@ from bench.asking import Answer, Rows
 from bench.equality import content_of
 from bench.figures import paired_ratios, percentile, rotated, spread
 from bench.measure import megabytes, processor_seconds, read_stat
+from bench.picture import PARTS, draw
+from bench.profiling import middle
 from bench.report import table
+from bench.spans import Clock
 
 
 def test_ratios_pair_the_rounds() -> None:
@@ -52,11 +56,9 @@ def test_processor_time_is_read_past_any_name() -> None:
 
 def test_processor_time_and_memory_are_those_of_a_process() -> None:
     before = processor_seconds(os.getpid())
-    own = time.process_time()
-    while time.process_time() - own < 0.05:
-        pass
+    work(0.1)
 
-    assert processor_seconds(os.getpid()) - before >= 0.03
+    assert processor_seconds(os.getpid()) - before >= 0.05
     assert megabytes(os.getpid()) > 10
 
 
@@ -83,3 +85,36 @@ def test_table_is_aligned() -> None:
         "| a    |  1 |",
         "| long | 22 |",
     ]
+
+
+def test_clock_gives_each_moment_to_whoever_is_at_work() -> None:
+    clock = Clock()
+    clock.begin("outer")
+    with clock.span("inner"):
+        work(0.02)
+    work(0.04)
+    clock.end_request()
+
+    ((_, spent),) = clock.requests
+    assert spent["inner"] >= 20_000_000
+    assert spent["outer"] >= 40_000_000
+    assert clock.is_idle
+
+
+def work(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def test_pauses_are_left_out_of_a_profile() -> None:
+    requests = [{"server": 1000}] * 7 + [{"server": 900_000, "rare": 1}]
+
+    assert middle(requests) == {"server": 1.0}
+
+
+def test_picture_names_every_part() -> None:
+    picture = draw({"me": dict.fromkeys(PARTS, 20.0)})
+
+    texts = re.findall(r">([^<]+)</text>", picture)
+    assert {"me", "220 µs", *(text for text, _ in PARTS.values())} <= set(texts)
