@@ -15,6 +15,7 @@ from app import __version__
 from app.api.api import add_routes
 from app.api.error_handlers import add_error_handlers
 from app.api.openapi import document, operation_id
+from app.api.streaming import WriterThreads
 from app.core.cache import Cache
 from app.core.config import Settings, get_settings
 from app.core.logging import configure_logging
@@ -32,6 +33,7 @@ from app.middleware.trusted_host import HostMiddleware
 from app.tasks.background import background_jobs
 
 EXPOSED_HEADERS = (
+    "Content-Disposition",
     "Content-Range",
     "ETag",
     "Link",
@@ -122,6 +124,7 @@ def create_app() -> Backdesk:
     app.state.import_threads = ThreadPoolExecutor(
         settings.IMPORTS_AT_ONCE, thread_name_prefix="import"
     )
+    app.state.export_threads = WriterThreads(settings.EXPORTS_AT_ONCE)
     app.state.limiter = RateLimiter(settings)
     app.state.cache = Cache(settings)
     add_error_handlers(app)

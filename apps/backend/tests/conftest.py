@@ -20,7 +20,7 @@ from app.core.config import Settings, get_settings
 from app.core.permissions import Role
 from app.core.security import verify_password
 from app.db import migrations
-from app.db.session import dispose, get_engine
+from app.db.session import dispose, exporting, get_engine
 from app.main import create_app
 from app.models import Base, User
 from tests.factories import make_token, make_user
@@ -136,9 +136,13 @@ def statements(database: None) -> Iterator[list[str]]:
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         seen.append(statement)
 
-    event.listen(get_engine(), "before_cursor_execute", note)
+    with exporting() as reading:
+        engines = [get_engine(), reading.get_bind()]
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
     yield seen
-    event.remove(get_engine(), "before_cursor_execute", note)
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", note)
 
 
 @pytest.fixture

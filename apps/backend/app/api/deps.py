@@ -15,6 +15,7 @@ from app.api.limits import (
     ANONYMOUS,
     USER,
     AddressLimit,
+    RouteLimit,
     count_address,
     count_user,
 )
@@ -23,6 +24,7 @@ from app.core.cache import Cache
 from app.core.errors import DomainError, NotAuthenticatedError, PermissionDeniedError
 from app.core.origin import Origin
 from app.core.permissions import ROLE_PERMISSIONS, Permission, Principal
+from app.core.rate_limit import Limit
 from app.core.security import (
     AccessClaims,
     InvalidTokenError,
@@ -178,6 +180,15 @@ Purge = Annotated[
     bool,
     Query(description="For good, also from the trash: only who may purge, if nothing hangs on it."),
 ]
+
+
+class UserLimit(RouteLimit):
+    def __call__(self, request: Request, user: CurrentUser) -> None:
+        count_user(request, self.limit, user.id)
+
+
+def limited_by_user(limit: Limit) -> Any:
+    return Depends(UserLimit(limit, per="user"))
 
 
 # Declares a route public.

@@ -23,6 +23,7 @@ ACCOUNT_ADDRESS: Final = Limit("account-address", "RATE_LIMIT_LOGIN_ADDRESS")
 PASSWORD: Final = Limit("password", "RATE_LIMIT_LOGIN")
 LETTERS: Final = Limit("letters", "RATE_LIMIT_LETTERS")
 REFRESH: Final = Limit("refresh", "RATE_LIMIT_REFRESH")
+EXPORT: Final = Limit("export", "RATE_LIMIT_EXPORT")
 LOGOUT: Final = Limit("logout", "RATE_LIMIT_REFRESH")
 
 

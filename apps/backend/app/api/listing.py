@@ -1,7 +1,7 @@
 """The parameters of a list, read in one go."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import NoneType
 from typing import Annotated, Any, Final, get_args, get_origin
@@ -26,7 +26,7 @@ from app.api.dialects import ParameterError, Parameters, translate, translate_fi
 from app.api.wording import text_of
 from app.core.config import get_settings
 from app.core.errors import PermissionDeniedError
-from app.core.permissions import Permission
+from app.core.permissions import Permission, Principal
 from app.schemas.base import DIGITS, MAX_SAFE_INTEGER, Moment, Schema, refuse_unstorable_text
 from app.schemas.listing import Filter, ListQuery, Operator, SortKey
 
@@ -100,8 +100,12 @@ class ListParameters:
 
     def __call__(self, request: Request, actor: OptionalUser) -> ListQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
+        return self.read(request.query_params.multi_items(), actor)
+
+    def read(self, parameters: Iterable[tuple[str, str]], actor: Principal | None) -> ListQuery:
+        """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
         try:
-            native = translate(request.query_params.multi_items())
+            native = translate(parameters)
         except ParameterError as error:
             raise _refusal(error.parameter, str(error)) from None
         query = self._read(native)

@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError
 TOP: Final = Path(__file__).resolve().parents[4]
 PLACEHOLDERS: Final = ("change", "secret", "example", "placeholder", "your-", "password", "default")
 EXAMPLE_ADMIN_PASSWORD: Final = "change-this-password"  # noqa: S105  Refused outside `local`.
+MAX_SHEET_ROWS: Final = 1_048_575  # Of a spreadsheet, below the heading.
 MIN_KEY_BYTES: Final = 32
 MIN_KEY_CHARACTERS: Final = 10  # Distinct ones: "aaaa…" is long, and no secret.
 
@@ -147,6 +148,7 @@ class Settings(BaseSettings):
     RATE_LIMIT_LETTERS: RateLimits = Field(
         "5/hour", description="Letters to one e-mail address that anyone may ask for."
     )
+    RATE_LIMIT_EXPORT: RateLimits = Field("20/minute", description="Exports of one user.")
     TRUSTED_PROXIES: TextList = Field(
         [],
         description="Addresses or networks whose `X-Forwarded-For` is believed: a JSON array.",
@@ -181,6 +183,21 @@ class Settings(BaseSettings):
     )
     CLIENT_TIMEOUT_SECONDS: float = Field(
         20, gt=0, description="How long a client may take to send a request."
+    )
+    EXPORTS_AT_ONCE: int = Field(
+        3,
+        ge=1,
+        le=64,
+        description="Exports per process, each with a thread and a connection; more get 503.",
+    )
+    EXPORT_TIMEOUT_SECONDS: float = Field(
+        300, gt=0, description="How long an export may take, the sending included."
+    )
+    EXPORT_XLSX_MAX_ROWS: int = Field(
+        MAX_SHEET_ROWS,
+        ge=1,
+        le=MAX_SHEET_ROWS,
+        description="The most rows of an XLSX export; a sheet holds no more than the default.",
     )
     MAX_REQUESTS_IN_FLIGHT: int = Field(
         1000, ge=1, description="Per process, at work or waiting; more are answered 503 at once."

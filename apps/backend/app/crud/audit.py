@@ -16,12 +16,14 @@ from app.core.clock import utc_now
 from app.core.config import get_settings
 from app.core.origin import Origin
 from app.crud.batch import delete_batch
+from app.crud.export import Export, get_export
 from app.crud.listing import Listing, Page, get_page, public_columns
 from app.db.loading import load_rows
 from app.db.session import UnitOfWork, origin_of
 from app.models.audit_event import AuditEvent
 from app.models.mixins import AuditMixin
 from app.schemas.audit import AuditPublic
+from app.schemas.export import ExportQuery
 from app.schemas.listing import ListQuery
 
 EVENTS: Final = Listing(
@@ -67,6 +69,10 @@ def get_changes_of_request(db: Session, *, limit: int | None = None) -> list[dic
     statement = select(*columns).where(mine, AuditEvent.version.is_not(None))
     ordered = statement.order_by(AuditEvent.id).limit(limit)
     return [dict(row) for row in db.execute(ordered).mappings()]
+
+
+def export_events(*, query: ExportQuery) -> Export:
+    return get_export(resource_type="audit", listing=EVENTS, query=query, scope=true())
 
 
 def delete_old_events(db: Session) -> int:

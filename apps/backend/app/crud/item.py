@@ -1,16 +1,18 @@
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, select, true
+from sqlalchemy import ColumnElement, Select, and_, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
 from app.core.permissions import Permission, Principal, Scope
 from app.crud import user as crud_user
+from app.crud.export import Export, get_export
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
 from app.crud.trash import take_out
 from app.models.item import Item
 from app.models.user import User, ids_of_department
+from app.schemas.export import ExportQuery
 from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
 from app.schemas.listing import ListQuery
 
@@ -19,6 +21,12 @@ ITEMS: Final = Listing(
     columns=public_columns(Item, ItemPublic),
     searched=(Item.title, Item.description),
 )
+
+
+# What an import takes. The owner of an item may be deleted; then nobody is named, nor in the trash.
+IMPORTABLE: Final = select(
+    Item.title, Item.description, Item.status, User.email.label("owner_email")
+).outerjoin(User, and_(User.id == Item.owner_id, User.deleted_at.is_(None)))
 
 
 class ItemNotFoundError(NotFoundError):
@@ -75,6 +83,16 @@ def get_items(
     if owner_id is not None:
         scope &= Item.owner_id == owner_id
     return get_page(db, listing=ITEMS, query=query, scope=scope)
+
+
+def export_items(*, query: ExportQuery, actor: Principal) -> Export:
+    return get_export(
+        resource_type=Item.audited_as,
+        listing=ITEMS,
+        query=query,
+        scope=visible_to(actor),
+        importable=IMPORTABLE,
+    )
 
 
 def create_item(db: Session, *, item_in: ItemCreate, actor: Principal) -> Item:

@@ -134,6 +134,15 @@ def _page(listing: Listing, query: ListQuery, wanted: ColumnElement[bool]) -> Se
     return listing.select.where(key.in_(ids)).order_by(*order)
 
 
+def select_whole(
+    columns: Select[Any], *, listing: Listing, query: ListQuery, scope: ColumnElement[bool]
+) -> Select[Any]:
+    """Select of all that the list would page through, in its order."""
+    wanted = and_(scope, *_conditions(listing, query))
+    statement = columns.where(wanted).order_by(*_order(listing, query))
+    return statement.execution_options(**_reach(query))
+
+
 def _total(
     db: Session, listing: Listing, wanted: ColumnElement[bool], query: ListQuery, seen: int
 ) -> Total:

@@ -11,11 +11,13 @@ from app.core.clock import utc_now
 from app.core.errors import NotFoundError, PermissionDeniedError
 from app.core.permissions import Permission, Principal, Scope
 from app.crud import user as crud_user
+from app.crud.export import Export, get_export
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
 from app.crud.quota import consume, month_of, tokens_remaining, tokens_used
 from app.models.item import Item
 from app.models.usage import UsageEvent
 from app.models.user import User, ids_of_department
+from app.schemas.export import ExportQuery
 from app.schemas.listing import ListQuery
 from app.schemas.usage import UsageCreate, UsagePublic
 
@@ -55,6 +57,10 @@ def get_usage_record(db: Session, *, event_id: int, actor: Principal) -> Record 
 
 def get_usage(db: Session, *, query: ListQuery, actor: Principal) -> Page:
     return get_page(db, listing=USAGE, query=query, scope=visible_to(actor))
+
+
+def export_usage(*, query: ExportQuery, actor: Principal) -> Export:
+    return get_export(resource_type="usage", listing=USAGE, query=query, scope=visible_to(actor))
 
 
 def record_usage(db: Session, *, usage_in: UsageCreate, actor: Principal) -> Record:

@@ -11,6 +11,7 @@ from app.core.clock import utc_now
 from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
 from app.core.permissions import Principal, Role, Scope
 from app.core.security import hash_password, verify_password
+from app.crud.export import Export, get_export
 from app.crud.free_username import drawn, get_taken_usernames, numbered
 from app.crud.letter import send_verification, send_welcome, write_letter
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
@@ -28,6 +29,7 @@ from app.db.integrity import constraint_error
 from app.db.locks import take_turns
 from app.models.one_time_token import TokenPurpose
 from app.models.user import EMAIL_UNIQUE, USERNAME_UNIQUE, User
+from app.schemas.export import ExportQuery
 from app.schemas.letter import LetterTemplate
 from app.schemas.listing import ListQuery
 from app.schemas.user import UserCreate, UserPublic, UserUpdate
@@ -37,6 +39,19 @@ USERS: Final = Listing(
     columns=public_columns(User, UserPublic),
     searched=(User.email, User.username, User.full_name, User.department),
     lower_cased=frozenset({"email", "username"}),
+)
+
+
+# What an import takes.
+IMPORTABLE: Final = select(
+    User.email,
+    User.username,
+    User.full_name,
+    User.department,
+    User.role,
+    User.is_active,
+    User.is_verified,
+    User.token_quota,
 )
 
 
@@ -122,6 +137,16 @@ def get_user_by_email(db: Session, *, email: str) -> User | None:
 
 def get_users(db: Session, *, query: ListQuery, actor: Principal) -> Page:
     return get_page(db, listing=USERS, query=query, scope=visible_to(actor))
+
+
+def export_users(*, query: ExportQuery, actor: Principal) -> Export:
+    return get_export(
+        resource_type=User.audited_as,
+        listing=USERS,
+        query=query,
+        scope=visible_to(actor),
+        importable=IMPORTABLE,
+    )
 
 
 def has_active_admin(db: Session) -> bool:

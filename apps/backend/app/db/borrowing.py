@@ -7,6 +7,7 @@ neither the driver nor TCP ever gives up. Shutting down the socket makes the dri
 import os
 import socket
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.errors import UnavailableError
 
+_RESET: Final = struct.pack("ii", 1, 0)  # Linger for no time.
 _BORROWER: Final = "borrower"  # The key of a pooled connection's `info`.
 
 
@@ -113,4 +115,7 @@ def _cut_off(connection: Any) -> None:
         connection.interrupt()
     elif not connection.closed:
         with socket.socket(fileno=os.dup(connection.fileno())) as twin:
+            if twin.family != socket.AF_UNIX:
+                # The end is to reach also a server that is itself waiting, to send more.
+                twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             twin.shutdown(socket.SHUT_RDWR)

@@ -16,13 +16,14 @@ from typing import Any, Final, NoReturn
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
 from app.core.config import Settings, get_settings
 from app.core.origin import Origin
 from app.core.security import HASHES_AT_ONCE
 from app.db import sqlite
 from app.db.borrowing import note_borrowers, refuse_if_given_up
+from app.db.copying import allow_copying
 from app.db.integrity import READ_ONLY_TRANSACTION
 from app.db.sqlite import SINGLE_STATEMENTS
 from app.db.statements import heed_options
@@ -31,6 +32,13 @@ IDLE_SECONDS_BEFORE_PING: Final = 5.0
 JOB_THREADS: Final = 1
 ORIGIN: Final = "origin"  # The key of a session's `info`: who is at work in it.
 _REHEARSAL: Final = "rehearsal"  # Likewise: nothing of it is to stay.
+
+# PostgreSQL looks whether anybody is still there, also while it has nothing to send.
+_FOR_EXPORTS: Final = {
+    "application_name": "backdesk-export",
+    "default_transaction_read_only": "on",
+    "client_connection_check_interval": "1s",
+}
 
 _building = threading.Lock()
 
@@ -48,6 +56,7 @@ class _Database:
     engine: Engine
     units: sessionmaker[UnitOfWork]
     reads: sessionmaker[ReadingSession]
+    exports: sessionmaker[ReadingSession]
 
 
 def get_engine() -> Engine:
@@ -61,7 +70,8 @@ def _database() -> _Database:
 
 @lru_cache
 def _build() -> _Database:
-    engine = _create_engine(get_settings())
+    settings = get_settings()
+    engine = _create_engine(settings)
     # Every statement its own transaction: one round trip, not three.
     reading = engine.execution_options(**{SINGLE_STATEMENTS: True})
     options: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
@@ -69,34 +79,58 @@ def _build() -> _Database:
         engine=engine,
         units=sessionmaker(engine, class_=UnitOfWork, **options),
         reads=sessionmaker(reading, class_=ReadingSession, autoflush=False, **options),
+        exports=sessionmaker(
+            _create_export_engine(settings), class_=ReadingSession, autoflush=False, **options
+        ),
     )
 
 
 def _create_engine(settings: Settings) -> Engine:
+    long_ones = settings.IMPORTS_AT_ONCE + settings.EXPORTS_AT_ONCE
+    threads = settings.DB_POOL_SIZE + long_ones + HASHES_AT_ONCE + JOB_THREADS
     engine = create_engine(
         settings.database_url,
         poolclass=QueuePool,
-        # One for every thread.
-        pool_size=settings.DB_POOL_SIZE + settings.IMPORTS_AT_ONCE + HASHES_AT_ONCE + JOB_THREADS,
+        pool_size=threads,  # A connection for every one of them.
         max_overflow=0,
         pool_timeout=settings.DB_POOL_TIMEOUT_SECONDS,
         hide_parameters=True,
-        connect_args=_connect_args(settings),
+        connect_args=_connect_args(settings, seconds=settings.STATEMENT_TIMEOUT_SECONDS),
     )
+    _adapt(engine, settings, seconds=settings.STATEMENT_TIMEOUT_SECONDS)
+    event.listen(engine, "checkin", _note_return)
+    event.listen(engine, "checkout", _ping_if_idle)
+    return engine
+
+
+def _create_export_engine(settings: Settings) -> Engine:
+    """Each export has a connection of its own, which is closed after it."""
+    seconds = settings.EXPORT_TIMEOUT_SECONDS
+    engine = create_engine(
+        settings.database_url,
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args=_connect_args(settings, seconds=seconds, **_FOR_EXPORTS),
+    )
+    _adapt(engine, settings, seconds=seconds)
+    if settings.is_sqlite:
+        return engine.execution_options(**{SINGLE_STATEMENTS: True})  # It must keep no writer out.
+    allow_copying(engine)
+    return engine
+
+
+def _adapt(engine: Engine, settings: Settings, *, seconds: float) -> None:
     if settings.is_sqlite:
         with suppress(OSError):  # Connecting tells what is wrong with the place.
             folder = Path(str(settings.database_url.database)).parent
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sqlite.adapt(engine, statement_seconds=settings.STATEMENT_TIMEOUT_SECONDS)
+        sqlite.adapt(engine, statement_seconds=seconds)
     else:
         event.listen(engine, "begin", _begin_postgresql)
         event.listen(engine, "reset", _reset_postgresql)
         event.listen(engine, "handle_error", _leave_standby)
         heed_options(engine)
-    event.listen(engine, "checkin", _note_return)
-    event.listen(engine, "checkout", _ping_if_idle)
     note_borrowers(engine)
-    return engine
 
 
 @contextmanager
@@ -126,6 +160,13 @@ def read_only() -> Iterator[Session]:
         yield db
 
 
+@contextmanager
+def exporting() -> Iterator[Session]:
+    """Read at length, row by row."""
+    with _database().exports() as db:
+        yield db
+
+
 def dispose() -> None:
     """Close every connection and forget the engine; the next use reads the settings anew."""
     with _building:
@@ -151,19 +192,20 @@ def _refuse_commit(db: Session) -> None:
         raise RuntimeError("A rehearsal must not be committed.")
 
 
-def _connect_args(settings: Settings) -> dict[str, Any]:
+def _connect_args(settings: Settings, *, seconds: float, **more: str) -> dict[str, Any]:
     if settings.is_sqlite:
         return {"timeout": settings.DB_POOL_TIMEOUT_SECONDS, "check_same_thread": False}
-    statement_ms = math.ceil(settings.STATEMENT_TIMEOUT_SECONDS * 1000)
+    statement_ms = math.ceil(seconds * 1000)
     options = {
+        "application_name": "backdesk",
         "timezone": "UTC",
         "statement_timeout": statement_ms,
         "lock_timeout": statement_ms // 2,
         "idle_in_transaction_session_timeout": statement_ms * 2,
+        **more,
     }
     return {
         "connect_timeout": settings.DB_CONNECT_TIMEOUT_SECONDS,
-        "application_name": "backdesk",
         "keepalives_idle": 30,
         "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
     }

@@ -1,4 +1,12 @@
+from typing import Final
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+IS_HEAD: Final = "is_head"  # The key in the scope's state: nobody will see the body.
+
+
+def is_head(scope: Scope) -> bool:
+    return scope["state"].get(IS_HEAD, False) is True
 
 
 class HeadMiddleware:
@@ -17,4 +25,5 @@ class HeadMiddleware:
                 message = {**message, "body": b""}
             await send(message)
 
+        scope.setdefault("state", {})[IS_HEAD] = True
         await self.app({**scope, "method": "GET"}, receive, send_without_body)

@@ -1,7 +1,7 @@
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import event
+from sqlalchemy import Select, event
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import (
     Mapped,
@@ -80,3 +80,10 @@ def _pass_deleted_rows_by(state: ORMExecuteState) -> None:
         and not state.execution_options.get("include_deleted", False)
     ):
         state.statement = state.statement.options(_NOT_DELETED)
+
+
+def without_deleted(statement: Select[Any]) -> Select[Any]:
+    """What a session does by itself, for a select that does not pass through one."""
+    if statement.get_execution_options().get("include_deleted", False):
+        return statement
+    return statement.options(_NOT_DELETED)

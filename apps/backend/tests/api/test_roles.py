@@ -52,6 +52,7 @@ POST    /api/v1/users/bulk/delete                    401   403        403  403  
 POST    /api/v1/users/bulk/restore                   401   403        403  403     403     200   200
 POST    /api/v1/users/import                         401   403        403  403     403     200   200
 GET     /api/v1/users/import/template                401   403        403  403     403     200   200
+GET     /api/v1/users/export                         401   403        403  403     200     200   200
 GET     /api/v1/users/{user_id}                      401   403        404  404     200     200   200
 PATCH   /api/v1/users/{user_id}                      401   403        404  404     403     200   200
 PUT     /api/v1/users/{user_id}                      401   403        404  404     403     200   200
@@ -81,6 +82,7 @@ POST    /api/v1/items/bulk/delete                    401   403        403  200  
 POST    /api/v1/items/bulk/restore                   401   403        403  200     403     200   200
 POST    /api/v1/items/import                         401   403        403  200     403     200   200
 GET     /api/v1/items/import/template                401   403        403  200     403     200   200
+GET     /api/v1/items/export                         401   403        403  200     200     200   200
 GET     /api/v1/items/{item_id}                      401   403        403  404     200     200   200
 PATCH   /api/v1/items/{item_id}                      401   403        403  404     403     200   200
 PUT     /api/v1/items/{item_id}                      401   403        403  404     403     200   200
@@ -94,6 +96,7 @@ POST    /api/v1/items/{item_id=own}/restore          401   403        403  409  
 
 GET     /api/v1/usage/                               401   403        403  200     200     200   200
 POST    /api/v1/usage/                               401   403        403  201     403     201   201
+GET     /api/v1/usage/export                         401   403        403  200     200     200   200
 GET     /api/v1/usage/{event_id}                     401   403        403  404     200     200   200
 GET     /api/v1/usage/{event_id=own}                 401   403        403  200     200     200   200
 
@@ -102,6 +105,7 @@ GET     /api/v1/statistics/timeseries?metric=items   401   403        403  200  
 
 GET     /api/v1/audit/                               401   403        403  403     200     403   200
 POST    /api/v1/audit/{request_id}/revert            401   403        403  403     403     403   404
+GET     /api/v1/audit/export                         401   403        403  403     200     403   200
 GET     /api/v1/letters/                             401   403        403  403     403     403   200
 POST    /api/v1/letters/{letter_id}/resend           401   403        403  403     403     403   200
 GET     /api/v1/jobs/                                401   403        403  403     403     403   200

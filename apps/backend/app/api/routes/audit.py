@@ -3,9 +3,11 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request, Response
 
-from app.api.deps import CurrentUser, DbSession, requires
+from app.api.deps import CurrentUser, DbSession, limited_by_user, requires
 from app.api.dry_run import rehearsable
+from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
 from app.api.idempotency import idempotent
+from app.api.limits import EXPORT
 from app.api.listing import ListParameters
 from app.api.pages import answer_page
 from app.api.problems import LIST_ANSWERS, problems
@@ -15,13 +17,16 @@ from app.crud import audit as crud_audit
 from app.crud import revert as crud_revert
 from app.crud.listing import Record
 from app.schemas.audit import AuditPublic, Reversal
+from app.schemas.export import ExportQuery
 from app.schemas.listing import ListQuery
 
 router = Router(prefix="/audit", tags=["audit"])
 
 event_list = ListParameters(AuditPublic)
 RequestId = Annotated[str, Path(pattern=r"^[0-9a-f]{1,32}$", description="As in `X-Request-ID`.")]
+event_export = ExportParameters(event_list, has_importable=False)
 EventListQuery = Annotated[ListQuery, Depends(event_list)]
+EventExportQuery = Annotated[ExportQuery, Depends(event_export)]
 
 
 @router.get(
@@ -53,3 +58,16 @@ def revert_request(db: DbSession, actor: CurrentUser, request_id: RequestId) -> 
     """
     reverted = crud_revert.revert_request(db, request_id=request_id, actor=actor)
     return Reversal(reverted=list(reverted))
+
+
+@router.get(
+    "/export",
+    response_class=Response,
+    responses=EXPORT_ANSWERS,
+    dependencies=[requires(Permission.AUDIT_EXPORT), limited_by_user(EXPORT)],
+    openapi_extra=event_export.openapi(),
+)
+def export_audit(request: Request, query: EventExportQuery) -> Response:
+    """Download all that the list would show you, as CSV, JSON Lines or XLSX."""
+    export = crud_audit.export_events(query=query)
+    return answer_export(export, name="audit", request=request)

@@ -4,10 +4,12 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 
 from app.api.answers import answer_deleted, name_location
-from app.api.deps import CurrentUser, DbSession, Id, Purge, requires
+from app.api.deps import CurrentUser, DbSession, Id, Purge, limited_by_user, requires
 from app.api.dry_run import rehearsable
 from app.api.etags import ExpectedVersions, KnownTags, answer_record, tag_of
+from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
 from app.api.idempotency import idempotent
+from app.api.limits import EXPORT
 from app.api.listing import ListParameters
 from app.api.pages import answer_page
 from app.api.problems import (
@@ -25,13 +27,16 @@ from app.crud import item as crud_item
 from app.crud.listing import Record
 from app.crud.versions import refuse_changed
 from app.models.item import Item
+from app.schemas.export import ExportQuery
 from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
 from app.schemas.listing import ListQuery
 
 router = Router(prefix="/items", tags=["items"])
 
 item_list = ListParameters(ItemPublic, trash_for=Permission.ITEMS_WRITE)
+item_export = ExportParameters(item_list, has_importable=True)
 ItemListQuery = Annotated[ListQuery, Depends(item_list)]
+ItemExportQuery = Annotated[ExportQuery, Depends(item_export)]
 
 
 def get_visible_item(item_id: Id, db: DbSession, actor: CurrentUser) -> Record:
@@ -112,6 +117,19 @@ def create_item(
     name_location(request, response, item.id)
     response.headers["ETag"] = tag_of(item.version)
     return item
+
+
+@router.get(
+    "/export",
+    response_class=Response,
+    responses=EXPORT_ANSWERS,
+    dependencies=[requires(Permission.ITEMS_EXPORT), limited_by_user(EXPORT)],
+    openapi_extra=item_export.openapi(),
+)
+def export_items(request: Request, actor: CurrentUser, query: ItemExportQuery) -> Response:
+    """Download all that the list would show you, as CSV, JSON Lines or XLSX."""
+    export = crud_item.export_items(query=query, actor=actor)
+    return answer_export(export, name="items", request=request)
 
 
 @router.get(

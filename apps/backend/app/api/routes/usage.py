@@ -4,7 +4,9 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 
 from app.api.answers import name_location
-from app.api.deps import CurrentUser, DbSession, Id, requires
+from app.api.deps import CurrentUser, DbSession, Id, limited_by_user, requires
+from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
+from app.api.limits import EXPORT
 from app.api.listing import ListParameters
 from app.api.pages import answer_page
 from app.api.problems import CREATE_ANSWERS, LIST_ANSWERS, problems
@@ -12,13 +14,16 @@ from app.api.routing import Router
 from app.core.permissions import Permission
 from app.crud import usage as crud_usage
 from app.crud.listing import Record
+from app.schemas.export import ExportQuery
 from app.schemas.listing import ListQuery
 from app.schemas.usage import UsageCreate, UsagePublic, UsageRecorded, UserUsage
 
 router = Router(tags=["usage"])
 
 usage_list = ListParameters(UsagePublic)
+usage_export = ExportParameters(usage_list, has_importable=False)
 UsageListQuery = Annotated[ListQuery, Depends(usage_list)]
+UsageExportQuery = Annotated[ExportQuery, Depends(usage_export)]
 
 
 def get_visible_usage(event_id: Id, db: DbSession, actor: CurrentUser) -> Record:
@@ -64,6 +69,19 @@ def record_usage(
     event = crud_usage.record_usage(db, usage_in=usage_in, actor=actor)
     name_location(request, response, event["id"])
     return event
+
+
+@router.get(
+    "/usage/export",
+    response_class=Response,
+    responses=EXPORT_ANSWERS,
+    dependencies=[requires(Permission.USAGE_EXPORT), limited_by_user(EXPORT)],
+    openapi_extra=usage_export.openapi(),
+)
+def export_usage(request: Request, actor: CurrentUser, query: UsageExportQuery) -> Response:
+    """Download all that the list would show you, as CSV, JSON Lines or XLSX."""
+    export = crud_usage.export_usage(query=query, actor=actor)
+    return answer_export(export, name="usage", request=request)
 
 
 @router.get(

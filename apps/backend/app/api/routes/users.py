@@ -5,10 +5,12 @@ from fastapi import Depends, Request, Response
 
 from app.api.answers import answer_deleted, name_location
 from app.api.credentials import HashedPasswords, NewHashedPassword, hash_new_password
-from app.api.deps import CurrentUser, DbSession, Purge, requires, signed_in
+from app.api.deps import CurrentUser, DbSession, Purge, limited_by_user, requires, signed_in
 from app.api.dry_run import rehearsable
 from app.api.etags import KnownTags, answer_record
+from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
 from app.api.idempotency import idempotent
+from app.api.limits import EXPORT
 from app.api.listing import ListParameters
 from app.api.pages import answer_page
 from app.api.problems import (
@@ -38,6 +40,7 @@ from app.crud import user_trash as crud_user_trash
 from app.crud.listing import Record
 from app.models.user import User
 from app.schemas.auth import SessionPublic
+from app.schemas.export import ExportQuery
 from app.schemas.item import ItemPublic
 from app.schemas.listing import ListQuery
 from app.schemas.usage import UserWithStats
@@ -47,7 +50,9 @@ router = Router(prefix="/users", tags=["users"])
 
 user_list = ListParameters(UserPublic, trash_for=Permission.USERS_WRITE)
 item_list = ListParameters(ItemPublic, trash_for=Permission.ITEMS_WRITE)
+user_export = ExportParameters(user_list, has_importable=True)
 UserListQuery = Annotated[ListQuery, Depends(user_list)]
+UserExportQuery = Annotated[ExportQuery, Depends(user_export)]
 ItemListQuery = Annotated[ListQuery, Depends(item_list)]
 
 
@@ -92,6 +97,19 @@ def create_user(
     name_location(request, response, user.id)
     response.headers["ETag"] = tag_of_user(user)
     return user
+
+
+@router.get(
+    "/export",
+    response_class=Response,
+    responses=EXPORT_ANSWERS,
+    dependencies=[requires(Permission.USERS_EXPORT), limited_by_user(EXPORT)],
+    openapi_extra=user_export.openapi(),
+)
+def export_users(request: Request, actor: CurrentUser, query: UserExportQuery) -> Response:
+    """Download all that the list would show you, as CSV, JSON Lines or XLSX."""
+    export = crud_user.export_users(query=query, actor=actor)
+    return answer_export(export, name="users", request=request)
 
 
 @router.get(

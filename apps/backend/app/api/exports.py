@@ -1,0 +1,112 @@
+"""Exports over HTTP: their parameters, and an answer that a thread writes while it is sent."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+
+from app.api.deps import OptionalUser
+from app.api.dialects import PAGING
+from app.api.listing import ListParameters
+from app.api.streaming import StreamedResponse
+from app.core.clock import utc_now
+from app.crud.export import Export
+from app.crud.export_file import write_export
+from app.schemas.export import ExportFormat, ExportQuery
+
+MEDIA_TYPES: Final[Mapping[ExportFormat, str]] = {
+    ExportFormat.CSV: "text/csv; charset=utf-8",
+    ExportFormat.JSONL: "application/jsonl; charset=utf-8",
+    ExportFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+EXPORT_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "The file.",
+        "content": {
+            media_type.partition(";")[0]: {"schema": {"type": "string"}}
+            for media_type in MEDIA_TYPES.values()
+        },
+        "headers": {
+            "Content-Disposition": {
+                "schema": {"type": "string"},
+                "description": 'The name of the file, such as `filename="users-2026-11-25.csv"`.',
+            }
+        },
+    }
+}
+
+
+class _Choice(BaseModel):
+    format: Annotated[list[ExportFormat], Field(max_length=1)] = [ExportFormat.CSV]
+    columns: Annotated[list[Literal["importable"]], Field(max_length=1)] = []
+
+
+class ExportParameters:
+    """A dependency that reads a list's parameters, without a page, and what the file shall be."""
+
+    reads_query: Final = True  # As the list's own.
+
+    def __init__(self, listed: ListParameters, *, has_importable: bool) -> None:
+        self._listed = listed
+        self._own = {"format", "columns"} if has_importable else {"format"}
+
+    def __call__(self, request: Request, actor: OptionalUser) -> ExportQuery:
+        """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
+        given = request.query_params.multi_items()
+        _refuse_pages({name for name, _ in given} & PAGING)
+        own = {name: request.query_params.getlist(name) for name, _ in given if name in self._own}
+        try:
+            choice = _Choice.model_validate(own)
+        except ValidationError as refusal:
+            raise RequestValidationError(
+                [{**one, "loc": ("query", one["loc"][0])} for one in refusal.errors()]
+            ) from None
+        return ExportQuery(
+            rows=self._listed.read((one for one in given if one[0] not in self._own), actor),
+            format=choice.format[0],
+            is_importable=bool(choice.columns),
+        )
+
+    def openapi(self) -> dict[str, Any]:
+        documented = [
+            {
+                "name": "format",
+                "in": "query",
+                "schema": {"type": "string", "enum": list(ExportFormat), "default": "csv"},
+                "description": "Of the file.",
+            },
+            {
+                "name": "columns",
+                "in": "query",
+                "schema": {"type": "string", "enum": ["importable"]},
+                "description": "Those that an import takes, instead of the public ones.",
+            },
+        ]
+        listed = self._listed.openapi()["parameters"]
+        return {
+            "parameters": [one for one in documented if one["name"] in self._own]
+            + [one for one in listed if one["name"] not in PAGING]
+        }
+
+
+def _refuse_pages(names: set[str]) -> None:
+    text = "An export is whole: it has no pages."
+    if names:
+        raise RequestValidationError(
+            [{"type": "value", "loc": ("query", name), "msg": text} for name in sorted(names)]
+        )
+
+
+def answer_export(export: Export, *, name: str, request: Request) -> Response:
+    chosen = export.query.format
+    return StreamedResponse(
+        partial(write_export, export=export, origin=request.state.origin),
+        media_type=MEDIA_TYPES[chosen],
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}-{utc_now():%Y-%m-%d}.{chosen}"',
+            "Cache-Control": "no-store",
+        },
+    )

@@ -1,0 +1,41 @@
+"""Rows as an XLSX file, written row by row: none of them stays in memory."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import IO, Any
+
+from xlsxwriter import Workbook
+from xlsxwriter.format import Format
+from xlsxwriter.worksheet import Worksheet
+
+from app.core.spreadsheet import json_text
+
+
+def write_workbook(file: IO[bytes], *, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Text stays text: nothing in it becomes a formula or a link. Moments are dates, in UTC."""
+    with Workbook(file, {"constant_memory": True}) as workbook:
+        bold = workbook.add_format({"bold": True})
+        moment = workbook.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
+        sheet = workbook.add_worksheet()
+        sheet.freeze_panes(1, 0)
+        for column, name in enumerate(names):
+            sheet.write_string(0, column, name, bold)
+        for number, row in enumerate(rows, start=1):
+            for column, value in enumerate(row):
+                _write_cell(sheet, number, column, value, moment)
+
+
+def _write_cell(sheet: Worksheet, row: int, column: int, value: Any, moment: Format) -> None:
+    match value:
+        case None:
+            pass
+        case str():
+            sheet.write_string(row, column, value)
+        case bool():
+            sheet.write_boolean(row, column, value)
+        case int():
+            sheet.write_number(row, column, value)
+        case datetime():
+            sheet.write_datetime(row, column, value.astimezone(UTC).replace(tzinfo=None), moment)
+        case _:
+            sheet.write_string(row, column, json_text(value))
