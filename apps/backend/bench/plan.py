@@ -42,14 +42,14 @@ class Plan:
 
 def smoke_plan(options: Namespace) -> Plan:
     """A few seconds, on the run time's own packages alone."""
-    rounds, requests = 3, 400
+    rounds, requests = 3, 200
     return Plan(
         systems=[one for one in SYSTEMS if one.name in {BACKDESK, TUTORIAL}],
         endpoints=_chosen_endpoints(options.endpoints or SMOKE_ENDPOINTS),
         items=10_000,
         rounds=rounds,
         starts=1,
-        warm_up=Clients(requests=100, connections=4),
+        warm_up=Clients(requests=50, connections=4),
         source=Clients(requests=requests, connections=4),
         how=f"{rounds} rounds of {requests} requests",
         find_python=lambda: Path(sys.executable),
