@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from app.api.idempotency import ReplayedAnswer
 from app.api.limits import ANONYMOUS, count_address
 from app.api.media_type import UnsupportedMediaTypeError
+from app.api.one_visit import has_no_word
 from app.api.threads import run_in_time
 from app.api.wording import text_of
 from app.core import errors
@@ -136,7 +137,8 @@ def _methods_of(request: Request) -> list[str]:
     """Return every method that the path answers; the framework names those of one route only."""
     methods: set[str] = set()
     for context in iter_route_contexts(request.app.routes):
-        if context.path_regex.match(request.scope["path"]):
+        found = context.path_regex.match(request.scope["path"])
+        if found is not None and has_no_word(found.groupdict()):
             methods |= context.methods or set()
     methods = methods or {"GET"}  # Files name none.
     return sorted(methods | {"HEAD"} if "GET" in methods else methods)

@@ -12,7 +12,7 @@ drives that handler to its end in one step.
 """
 
 import copy
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -29,6 +29,8 @@ from fastapi.dependencies.models import (
 from fastapi.dependencies.utils import _get_flat_fields_from_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, _effective_route_context_var
+from starlette.routing import Match
+from starlette.types import Scope
 
 from app.api.limits import AddressLimit
 from app.api.media_type import refuse_other_media_type
@@ -40,6 +42,9 @@ LastAct = Callable[[Response], Response]
 
 # They change nothing, so that one whose connection was lost may run again.
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+# What stands in a path where others have an id, such as the `me` of `/users/me`.
+WORDS: Final[set[str]] = set()
 
 _teardown: Final[ContextVar[ExitStack]] = ContextVar("teardown")
 _last_acts: Final[ContextVar[list[LastAct]]] = ContextVar("last_acts")
@@ -62,6 +67,12 @@ class OneVisitRoute(APIRoute):
         if is_form:
             await request.form()
 
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Take no word for an id: with another method, it would be refused as one that is wrong."""
+        match, child_scope = super().matches(scope)
+        parameters = child_scope.get("path_params", {})
+        return (match, child_scope) if has_no_word(parameters) else (Match.NONE, {})
+
     def get_route_handler(self) -> Any:
         stock: Handler = super().get_route_handler()
         context = _effective_route_context_var.get()
@@ -75,6 +86,10 @@ class OneVisitRoute(APIRoute):
         finally:
             route.dependant = original
         return _one_visit_handler(route, self, stock, inline)
+
+
+def has_no_word(parameters: Mapping[str, Any]) -> bool:
+    return WORDS.isdisjoint(value for name, value in parameters.items() if name.endswith("_id"))
 
 
 class HashingRoute(OneVisitRoute):

@@ -3,7 +3,7 @@ from typing import Any, Final, get_origin
 
 from fastapi import APIRouter
 
-from app.api.one_visit import OneVisitRoute
+from app.api.one_visit import WORDS, OneVisitRoute
 
 AUTH_BODY_BYTES: Final = 16 * 1024  # Of what anyone may send: nobody's name or token is longer.
 
@@ -16,6 +16,8 @@ class Router(APIRouter):
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().add_api_route(path, endpoint, **options)
+        if self.prefix and (word := path.strip("/").partition("/")[0]).isidentifier():
+            WORDS.add(word)
         is_collection = get_origin(options.get("response_model")) is list
         if path.endswith("/") or is_collection:
             twin = path.removesuffix("/") if path.endswith("/") else f"{path}/"
