@@ -24,6 +24,7 @@ from tests.factories import (
 )
 from tests.racing import Call, at_once, statuses
 from tests.rows import every_row
+from tests.uploads import csv_of, send_file
 
 API = "/api/v1"
 USERS = f"{API}/users"
@@ -55,7 +56,8 @@ def told(db: Session, response: Response) -> list[AuditEvent]:
 def fields_of(db: Session, ids: list[int]) -> list[tuple[Any, ...]]:
     names = ("full_name", "department", "role", "is_active", "is_verified", "token_quota")
     columns = (getattr(User, name) for name in (*names, "must_change_password", "email"))
-    return [tuple(row) for row in db.execute(select(*columns).where(User.id.in_(ids)))]
+    statement = select(*columns).where(User.id.in_(ids)).order_by(User.id)
+    return [tuple(row) for row in db.execute(statement)]
 
 
 # --- A bulk change.
@@ -239,6 +241,23 @@ def test_revert_request_sets_fields_back_to_null(
     assert response.json()["reverted"][0]["fields"] == ["description", "title"]
     db.refresh(item)
     assert (item.description, item.title) == (None, "Desk lamp")
+
+
+def test_revert_request_takes_an_import_back(
+    as_admin: TestClient, revert: Revert, db: Session
+) -> None:
+    ann = make_user(db, email="ann@example.com", full_name="Ann", token_quota=5)
+    rows = ["ann@example.com,Ann Lee,7", "zoe@example.com,Zoe,9"]
+    table = csv_of("email,full_name,token_quota", rows)
+    imported = send_file(as_admin, f"{USERS}/import", table, on_conflict="update")
+
+    response = revert(imported)
+
+    assert response.status_code == 200, response.text
+    assert {one["action"] for one in response.json()["reverted"]} == {"update", "delete"}
+    db.refresh(ann)
+    assert (ann.full_name, ann.token_quota) == ("Ann", 5)
+    assert set(db.scalars(select(User.email))) == {"admin@example.com", "ann@example.com"}
 
 
 # --- What has changed since is left alone.
