@@ -1,20 +1,19 @@
 """The days, weeks and months in which a series over time is counted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
-from sqlalchemy import ColumnElement, Integer, func, literal
+from sqlalchemy import ColumnElement, Integer, case, func, literal, literal_column
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.clock import utc_now
 from app.core.errors import InvalidInputError
-from app.db import sqlite
 from app.db.base import UtcDateTime
 from app.schemas.statistics import Interval
 
@@ -76,19 +75,28 @@ def buckets_between(
 
 
 def number_of_bucket(
-    db: Session, at: InstrumentedAttribute[datetime], buckets: Buckets
+    db: Session, at: InstrumentedAttribute[datetime], starts: Sequence[datetime]
 ) -> ColumnElement[int]:
     """Number the bucket that a moment falls in; the first is 1.
 
-    PostgreSQL has the function, and SQLite gets it from `db/sqlite.py`. The bounds are ours: the
-    database's own time zones may be those of another year.
+    PostgreSQL has a function for it. SQLite gets comparisons, of which nine find one of 400. The
+    bounds are ours: the database's own time zones may be those of another year.
     """
-    bounds: ColumnElement[Any]
     if db.get_bind().dialect.name == "postgresql":
-        bounds = literal(buckets.starts, ARRAY(UtcDateTime))
-    else:
-        bounds = literal(sqlite.bounds(buckets.starts))
-    return func.width_bucket(at, bounds, type_=Integer)
+        return func.width_bucket(at, literal(starts, ARRAY(UtcDateTime)), type_=Integer)
+    return _search(at, starts, first=1, last=len(starts))
+
+
+def _search(
+    at: InstrumentedAttribute[datetime], starts: Sequence[datetime], *, first: int, last: int
+) -> ColumnElement[int]:
+    if first == last:
+        return literal_column(str(first), Integer)
+    middle = (first + last) // 2
+    return case(
+        (at < starts[middle], _search(at, starts, first=first, last=middle)),
+        else_=_search(at, starts, first=middle + 1, last=last),
+    )
 
 
 @cache

@@ -127,7 +127,7 @@ def _count_by_bucket(
 ) -> Counter[int]:
     """Count in one statement; buckets in which nothing happened are not in it."""
     at, amount, scope = _source(metric, actor)
-    number = number_of_bucket(db, at, buckets).label("number")
+    number = number_of_bucket(db, at, buckets.starts).label("number")
     rows = db.execute(
         select(amount, number)
         .where(at >= buckets.starts[0], at < buckets.end, scope)

@@ -1,12 +1,7 @@
 """What SQLite must be told, so that it behaves as PostgreSQL does."""
 
-import json
 import sqlite3
 import time
-from bisect import bisect_right
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, event
@@ -37,7 +32,6 @@ def _tune(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     # SQLite's own lower() knows ASCII only; searches must find "Ä" by "ä".
     connection.create_function("lower", 1, _lower, deterministic=True)
-    connection.create_function("width_bucket", 2, _width_bucket, deterministic=True)
 
     def takes_too_long() -> bool:
         ends_at: float = record.info.get(_ENDS_AT, float("inf"))
@@ -48,24 +42,6 @@ def _tune(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
 
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
-
-
-def bounds(moments: Sequence[datetime]) -> str:
-    """Write ascending bounds for `width_bucket`, each as moments are stored here."""
-    return json.dumps(
-        [one.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds") for one in moments]
-    )
-
-
-def _width_bucket(value: str | None, bounds: str) -> int | None:
-    """As PostgreSQL's own: tell how many of the bounds are not above the value."""
-    return None if value is None else bisect_right(_read_bounds(bounds), value)
-
-
-@lru_cache(maxsize=16)
-def _read_bounds(bounds: str) -> list[str]:
-    read: list[str] = json.loads(bounds)
-    return read
 
 
 def _begin(connection: Connection) -> None:

@@ -411,6 +411,7 @@ class Recorder:
 
 
 VARYING = {"x-request-id", "date", "last-modified"}
+NEEDED = {"/api/v1/statistics/timeseries": "?metric=items"}
 
 
 def test_head_answers_every_get_alike_without_a_body(
@@ -422,7 +423,9 @@ def test_head_answers_every_get_alike_without_a_body(
     event = make_usage(db, user=admin)
     numbers = {"item_id": item.id, "user_id": admin.id, "event_id": event.id}
     documented = [
-        path.format(**numbers) for path, item in app.openapi()["paths"].items() if "get" in item
+        path.format(**numbers) + NEEDED.get(path, "")
+        for path, item in app.openapi()["paths"].items()
+        if "get" in item
     ]
     paths = [*documented, "/docs", "/api/v1/openapi.json", "/docs/assets/swagger-ui.css"]
     recorder = Recorder(app)
