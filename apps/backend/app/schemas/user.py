@@ -95,7 +95,7 @@ class UserCreate(InputSchema):
 
 
 def _refuse_many_passwords(users: list[UserCreate]) -> list[UserCreate]:
-    """Each takes a good part of a second of a processor to hash."""
+    """To hash so many takes a processor some seconds."""
     if sum(user.password is not None for user in users) > MAX_PASSWORDS:
         raise PydanticCustomError(
             "too_many_passwords",
