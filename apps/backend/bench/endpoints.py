@@ -24,6 +24,7 @@ class Endpoint:
     content_type: str = JSON
     status: int = 200
     writes: bool = False
+    at_once: int | None = None  # No more clients than this.
 
 
 ENDPOINTS: Final = (
@@ -58,5 +59,12 @@ ENDPOINTS: Final = (
         content_type=FORM,
         writes=True,
     ),
-    Endpoint("export", "5000 items as CSV", "GET", "/api/v1/items/export", EXPORTER),
+    Endpoint(
+        "export",
+        "5000 items as CSV",
+        "GET",
+        "/api/v1/items/export",
+        EXPORTER,
+        at_once=2,  # Backdesk refuses more, so that they do not take all of its connections.
+    ),
 )

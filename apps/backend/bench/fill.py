@@ -59,6 +59,7 @@ ORDER BY tablename, indexname
 """
 EXTENSIONS: Final = "SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'"
 OF_PRESENT_ROWS: Final = " WHERE (deleted_at IS NULL)"
+OF_TRASH: Final = "(deleted_at IS NOT NULL)"
 
 # Times in whole milliseconds: some peers write no more digits.
 FILL_USERS: Final = """
@@ -102,13 +103,12 @@ def fill(database: Database, *, items: int, hashed_password: str) -> None:
 
 
 def _indexes(url: str) -> Iterator[str]:
-    """Return what makes Backdesk's indexes, but those of the trash, which peers have none of."""
+    """Return what makes Backdesk's indexes, as they are without a trash; peers have none."""
     for (extension,) in run(url, EXTENSIONS):
         yield f"CREATE EXTENSION IF NOT EXISTS {extension}"
     for (definition,) in run(url, INDEXES):
-        statement = definition.replace(OF_PRESENT_ROWS, "")
-        if "deleted_at" not in statement:
-            yield statement
+        if OF_TRASH not in definition:
+            yield definition.replace(OF_PRESENT_ROWS, "").replace(", deleted_at", "")
 
 
 def tidy(url: str, *, items: int) -> None:

@@ -44,7 +44,12 @@ class Wrk:
         self, running: Running, endpoint: Endpoint, rows: Rows, *, token: str | None, start: int
     ) -> Load:
         headers = (f"-H{name}: {value}" for name, value in headers_of(endpoint, token).items())
-        options = ["-t1", f"-c{self.connections}", f"-d{self.seconds:g}s", "--timeout=60s"]
+        options = [
+            "-t1",
+            f"-c{endpoint.at_once or self.connections}",
+            f"-d{self.seconds:g}s",
+            "--timeout=60s",
+        ]
         script = f"-s{BENCH / 'load.lua'}"
         asked = (endpoint.method, endpoint.path, endpoint.body)
         numbers = (str(rows.step), str(CLERKS_ITEMS), str(USERS), str(start))
@@ -68,17 +73,15 @@ class Clients:
     def __call__(
         self, running: Running, endpoint: Endpoint, rows: Rows, *, token: str | None, start: int
     ) -> Load:
-        shares = [
-            range(start + first, start + self.requests, self.connections)
-            for first in range(self.connections)
-        ]
+        clients = endpoint.at_once or self.connections
+        shares = [range(start + first, start + self.requests, clients) for first in range(clients)]
 
         def ask_share(numbers: range) -> list[tuple[int, float]]:
             with Connection(running) as connection:
                 return [_timed(connection, endpoint, rows, number, token) for number in numbers]
 
         begun = time.perf_counter()
-        with ThreadPoolExecutor(self.connections) as threads:
+        with ThreadPoolExecutor(clients) as threads:
             answers = [answer for share in threads.map(ask_share, shares) for answer in share]
         times = [milliseconds for _, milliseconds in answers]
         return Load(
