@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.main import create_app
-from app.models import Item, User
+from app.models import AuditEvent, Item, User
 from tests.assertions import assert_error
 from tests.factories import make_item, make_login, make_user
 
@@ -84,14 +85,14 @@ def tells(response: Response) -> bool:
 
 @pytest.mark.parametrize("path", reading_routes())
 def test_no_reading_route_tells_of_the_trash(
-    as_admin: TestClient, admin: User, trash: Trash, path: str
+    as_admin: TestClient, db: Session, admin: User, trash: Trash, path: str
 ) -> None:
     names = reading_routes()[path]
-    answers = [
-        as_admin.get(url, params=asked)
-        for url in urls(path, trash, admin)
-        for asked in questions(names, trash)
-    ]
+    answers = []
+    for url in urls(path, trash, admin):
+        for asked in questions(names, trash):
+            answers.append(as_admin.get(url, params=asked))
+            db.execute(delete(AuditEvent))  # An export notes what it was asked for.
 
     assert [str(answer.url) for answer in answers if tells(answer)] == []
     assert {answer.status_code for answer in answers} <= {200, 401, 404, 422}

@@ -163,7 +163,9 @@ def test_trash_of_one_users_items_holds_theirs(
 # --- Who sees it.
 
 
-@pytest.mark.parametrize("path", [USERS, ITEMS, USERS + "{id}/items"])
+@pytest.mark.parametrize(
+    "path", [USERS, ITEMS, USERS + "{id}/items", USERS + "export", ITEMS + "export"]
+)
 def test_trash_is_not_for_who_may_not_restore(
     as_auditor: TestClient, db: Session, user: User, path: str
 ) -> None:
