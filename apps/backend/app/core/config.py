@@ -191,7 +191,7 @@ class Settings(BaseSettings):
         description="Exports per process, each with a thread and a connection; more get 503.",
     )
     EXPORT_TIMEOUT_SECONDS: float = Field(
-        300, gt=0, description="How long an export may take, the sending included."
+        600, gt=0, description="How long an export may take, the sending included."
     )
     EXPORT_XLSX_MAX_ROWS: int = Field(
         MAX_SHEET_ROWS,
