@@ -43,7 +43,7 @@ PREPARE item AS SELECT {ITEM} FROM items WHERE id = $1 AND ($2 OR owner_id = $3)
 PREPARE own_page AS SELECT {ITEM} FROM items WHERE owner_id = $1 ORDER BY id LIMIT $2;
 PREPARE own_total AS SELECT count(*) FROM items WHERE owner_id = $1;
 PREPARE page AS SELECT {ITEM} FROM items ORDER BY id LIMIT $1;
-PREPARE total AS SELECT count(*) FROM (SELECT FROM items LIMIT {MOST_COUNTED} + 1) AS some;
+PREPARE total AS SELECT count(*) FROM (SELECT FROM items LIMIT {MOST_COUNTED} + 1) AS counted;
 PREPARE estimate AS SELECT reltuples::bigint FROM pg_class WHERE oid = 'items'::regclass;
 PREPARE new_item AS INSERT INTO items
     (title, description, status, owner_id, created_at, updated_at, version)
