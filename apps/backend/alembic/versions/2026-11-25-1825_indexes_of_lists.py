@@ -70,7 +70,6 @@ def create_search_indexes() -> None:
                     columns,
                     postgresql_using="gin",
                     postgresql_ops=dict.fromkeys(columns, "gin_trgm_ops"),
-                    postgresql_with={"gin_pending_list_limit": 256},
                 )
     except DBAPIError as error:
         cause = str(error.orig).partition("\n")[0]

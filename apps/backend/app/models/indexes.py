@@ -13,8 +13,6 @@ NEEDS_TRIGRAMS: Final = "needs_trigrams"
 present: Final = text("deleted_at IS NULL")
 trashed: Final = text("deleted_at IS NOT NULL")
 
-_KILOBYTES_PENDING: Final = 256
-
 
 def sort_index(table: str, column: str) -> Index:
     """Serves both directions, and filters by the column."""
@@ -35,16 +33,11 @@ def descending_index(table: str, column: str) -> Index:
 
 
 def search_index(table: str, *columns: str) -> Index:
-    """Serves `q` and `_like` on PostgreSQL; a search of SQLite reads the table.
-
-    What is written waits in a list until that is full, and whoever fills it pays for all: a short
-    list keeps that short.
-    """
+    """Serves `q` and `_like` on PostgreSQL; a search of SQLite reads the table."""
     return Index(
         f"ix_{table}_search",
         *columns,
         postgresql_using="gin",
         postgresql_ops=dict.fromkeys(columns, "gin_trgm_ops"),
-        postgresql_with={"gin_pending_list_limit": _KILOBYTES_PENDING},
         info={NEEDS_TRIGRAMS: True},
     ).ddl_if(dialect="postgresql")
