@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import BigInteger, Select, cast, func, literal, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.core.errors import ConflictError, DomainError, TooManyRequestsError
 from app.core.permissions import Principal
 from app.crud import user as crud_user
+from app.db.upsert import upsert
 from app.models.usage import UsageMonth
 from app.models.user import User
 
@@ -97,8 +97,7 @@ def _count(
         User.deleted_at.is_(None),  # The criterion for deleted rows does not reach into an INSERT.
         or_(User.token_quota.is_(None), User.token_quota >= tokens),
     )
-    insert = postgresql.insert if db.get_bind().dialect.name == "postgresql" else sqlite.insert
-    first = insert(UsageMonth).from_select(
+    first = upsert(db, UsageMonth).from_select(
         ["user_id", "month", "tokens"], consumer.with_for_update(read=True, key_share=True)
     )
     both = UsageMonth.tokens + first.excluded.tokens

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -46,7 +47,8 @@ def test_password_change_required_closes_whatever_is_not_needed(
     client = client_of(make_user(db, role=role, must_change_password=True))
     method, _, path = route.partition(" ")
 
-    response = client.request(method, re.sub(r"{\w+}", "1", path), json={})
+    body: dict[str, Any] = {"files": {"file": b""}} if path.endswith("/import") else {"json": {}}
+    response = client.request(method, re.sub(r"{\w+}", "1", path), **body)
 
     assert_error(response, 403, "PASSWORD_CHANGE_REQUIRED")
 

@@ -6,6 +6,7 @@ from fastapi import Depends, Request, Response
 from app.api.answers import name_location
 from app.api.deps import CurrentUser, DbSession, Id, limited_by_user, requires
 from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
+from app.api.idempotency import idempotent
 from app.api.limits import EXPORT
 from app.api.listing import ListParameters
 from app.api.pages import answer_page
@@ -56,7 +57,7 @@ def get_usage(
     status_code=201,
     response_model=UsageRecorded,
     responses=CREATE_ANSWERS | problems(409),
-    dependencies=[requires(Permission.USAGE_WRITE)],
+    dependencies=[requires(Permission.USAGE_WRITE), idempotent],
 )
 def record_usage(
     request: Request, response: Response, db: DbSession, actor: CurrentUser, usage_in: UsageCreate
