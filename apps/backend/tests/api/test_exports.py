@@ -50,7 +50,7 @@ FORMULA = re.compile(r"^\s*[-=+@\t\r\uff0d\uff1d\uff0b\uff20]")
 
 @pytest.fixture
 def owner(db: Session) -> User:
-    return make_user(db, id=7, email="owner@example.com", department="Sales")
+    return make_user(db, email="owner@example.com", department="Sales")
 
 
 @pytest.fixture
@@ -58,8 +58,7 @@ def items(db: Session, owner: User) -> list[Item]:
     """With every kind of text, and moments with and without a fraction."""
     moments = {"created_at": WHOLE_SECOND, "updated_at": TENTH}
     return [
-        make_item(db, owner=owner, id=number, title=text, description=text[::-1], **moments)
-        for number, text in enumerate(TEXTS, start=1)
+        make_item(db, owner=owner, title=text, description=text[::-1], **moments) for text in TEXTS
     ]
 
 
@@ -72,15 +71,16 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 def test_export_items_is_csv_byte_by_byte(as_admin: TestClient, db: Session, owner: User) -> None:
     moments = {"created_at": WHOLE_SECOND, "updated_at": TENTH}
-    make_item(db, owner=owner, id=1, title="=1+1", description='a "b", c\nd', **moments)
-    make_item(db, owner=owner, id=2, title="\u00c4", description="", status="active", **moments)
+    one = make_item(db, owner=owner, title="=1+1", description='a "b", c\nd', **moments)
+    other = make_item(db, owner=owner, title="\u00c4", description="", **moments)
 
     response = as_admin.get(ITEMS)
 
+    moments_told = "2026-11-25T18:00:00Z,2026-11-25T18:00:00.100000Z"
     assert response.content.decode() == (
         "id,title,description,status,owner_id,created_at,updated_at,version\n"
-        '1,\'=1+1,"a ""b"", c\nd",draft,7,2026-11-25T18:00:00Z,2026-11-25T18:00:00.100000Z,1\n'
-        "2,\u00c4,,active,7,2026-11-25T18:00:00Z,2026-11-25T18:00:00.100000Z,1\n"
+        f'{one.id},\'=1+1,"a ""b"", c\nd",draft,{owner.id},{moments_told},1\n'
+        f"{other.id},\u00c4,,draft,{owner.id},{moments_told},1\n"
     )
 
 
@@ -114,11 +114,10 @@ def test_export_items_says_in_json_lines_what_the_list_says(as_admin: TestClient
     assert end == ""
 
 
-@pytest.mark.usefixtures("items")
 def test_export_items_is_a_workbook_without_formulas_and_links(
-    as_admin: TestClient, db: Session, owner: User
+    as_admin: TestClient, db: Session, owner: User, items: list[Item]
 ) -> None:
-    make_item(db, owner=owner, id=99, title="https://example.com")
+    make_item(db, owner=owner, title="https://example.com")
 
     response = as_admin.get(ITEMS, params={"format": "xlsx"})
 
@@ -126,7 +125,7 @@ def test_export_items_is_a_workbook_without_formulas_and_links(
         sheet = file.read("xl/worksheets/sheet1.xml").decode()
     rows = re.findall(r"<row .*?</row>", sheet, re.DOTALL)
     assert len(rows) == len(TEXTS) + 2
-    assert re.findall(r"<c[^>]*><v>(.*?)</v>", rows[1])[0] == "1"  # The id is a number.
+    assert re.findall(r"<c[^>]*><v>(.*?)</v>", rows[1])[0] == str(items[0].id)  # A number.
     assert all(f">{text}</t>" in sheet for text in ("=1+1", "'=1", "https://example.com"))
     assert "<f>" not in sheet
     assert "<hyperlink" not in sheet
@@ -228,22 +227,24 @@ def test_export_users_has_the_columns_of_an_import(as_admin: TestClient, owner: 
 # --- Which rows
 
 
-@pytest.mark.usefixtures("items")
 @pytest.mark.parametrize(
     "query",
     [
         "?q=LAMP",
         "?title_like=i&sort=-title",
-        "?id=3&id=5",
-        "?id_gt=9&sort=-id",
+        "?id=FIRST&id=LAST",
+        "?id_gt=FIRST&sort=-id",
         "?created_at_gte=2026-11-25&status=draft",
-        '?filter={"q":"l","id":[1,2,8]}&sort=["id","DESC"]',
+        '?filter={"q":"l","id":[FIRST,LAST]}&sort=["id","DESC"]',
         "?_sort=title&_order=desc&title_ne=Lamp",
         "?title=x'); --",
         "?q=100%25",
     ],
 )
-def test_export_items_takes_the_parameters_of_the_list(as_admin: TestClient, query: str) -> None:
+def test_export_items_takes_the_parameters_of_the_list(
+    as_admin: TestClient, items: list[Item], query: str
+) -> None:
+    query = query.replace("FIRST", str(items[0].id)).replace("LAST", str(items[-1].id))
     listed = [record["id"] for record in as_admin.get(f"/api/v1/items/{query}").json()]
 
     rows = rows_of(as_admin.get(f"{ITEMS}{query}").text)
@@ -369,13 +370,12 @@ def test_export_audit_has_no_columns_of_an_import(as_admin: TestClient) -> None:
 def test_export_items_refuses_more_rows_than_a_sheet_may_have(
     db: Session, admin: User, owner: User
 ) -> None:
-    for _ in range(3):
-        make_item(db, owner=owner)
+    first, *_ = [make_item(db, owner=owner) for _ in range(3)]
     headers = {"Authorization": f"Bearer {make_token(db, user=admin)}"}
 
     with client_with(EXPORT_XLSX_MAX_ROWS="2") as client:
         refused = client.get(ITEMS, params={"format": "xlsx"}, headers=headers)
-        fewer = client.get(ITEMS, params={"format": "xlsx", "id": "1"}, headers=headers)
+        fewer = client.get(ITEMS, params={"format": "xlsx", "id": first.id}, headers=headers)
         other = client.get(ITEMS, headers=headers)
 
     assert_error(refused, 422, "SHEET_TOO_LONG", "format")
