@@ -36,6 +36,7 @@ EXPOSED_HEADERS = (
     "Content-Disposition",
     "Content-Range",
     "ETag",
+    "Idempotency-Replayed",
     "Link",
     "Location",
     "RateLimit",

@@ -14,6 +14,7 @@ from starlette.datastructures import UploadFile
 
 from app.api.deps import CurrentUser, DbSession
 from app.api.one_visit import before_commit
+from app.core.errors import InvalidInputError
 from app.crud import idempotency_key as crud_idempotency_key
 
 REPLAYED: Final = "Idempotency-Replayed"
@@ -34,6 +35,11 @@ GivenKey = Annotated[
         ),
     ),
 ]
+
+
+class TwoKeysError(InvalidInputError):
+    text = "Send one key with a request."
+    field = "Idempotency-Key"
 
 
 class ReplayedAnswer(Exception):  # noqa: N818  No error: what was done before is told again.
@@ -68,14 +74,20 @@ def _digest_value(digest: "hashlib._Hash", value: UploadFile | str) -> None:
 
 
 def claim_key(
+    request: Request,
     db: DbSession,
     actor: CurrentUser,
     digest: Annotated[bytes, Depends(digest_request)],
     key: GivenKey = None,
 ) -> None:
-    """Raises ReplayedAnswer, IdempotencyKeyReusedError."""
+    """Whose role or department has changed meanwhile asks for something else: what was answered
+    may no longer be theirs to see. Raises ReplayedAnswer, IdempotencyKeyReusedError, TwoKeysError.
+    """
     if key is None:
         return
+    if len(request.headers.getlist("idempotency-key")) > 1:
+        raise TwoKeysError
+    digest += f"{actor.role}\0{actor.department}".encode()
     stored = crud_idempotency_key.claim_key(db, user_id=actor.id, key=key, request_digest=digest)
     if stored is not None:
         headers = {**(stored.headers or {}), REPLAYED: "true"}

@@ -12,6 +12,7 @@ drives that handler to its end in one step.
 """
 
 import copy
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,7 @@ from functools import partial
 from typing import Any, ClassVar, Final
 
 from fastapi import Request, Response, params
+from fastapi._compat import field_annotation_is_sequence
 from fastapi.dependencies.models import (
     Dependant,
     _is_async_gen_callable,
@@ -194,25 +196,36 @@ def _entering(call: Callable[..., Iterator[Any]]) -> Callable[..., Any]:
     return inline
 
 
-def _query_names(dependant: Dependant) -> frozenset[str] | None:
-    """Return the names of the declared query parameters, or None where a list reads its own."""
+def _query_names(dependant: Dependant) -> Mapping[str, bool] | None:
+    """Name the declared query parameters, and whether each may be repeated; None where a list reads
+    its own.
+    """
     if any(getattr(child.call, "reads_query", False) for child in dependant.dependencies):
         return None
-    return frozenset(_query_names_of_tree(dependant))
+    fields = _query_fields_of_tree(dependant)
+    return {
+        field.alias: field_annotation_is_sequence(field.field_info.annotation) for field in fields
+    }
 
 
-def _query_names_of_tree(dependant: Dependant) -> Iterator[str]:
-    yield from (f.alias for f in _get_flat_fields_from_params(dependant.query_params))
+def _query_fields_of_tree(dependant: Dependant) -> Iterator[Any]:
+    yield from _get_flat_fields_from_params(dependant.query_params)
     for child in dependant.dependencies:
-        yield from _query_names_of_tree(child)
+        yield from _query_fields_of_tree(child)
 
 
-def _refuse_unknown_parameters(request: Request, known: frozenset[str]) -> None:
-    """A misspelt `dry_run` must not be taken for the real thing."""
-    if request.url.query and (unknown := set(request.query_params) - known):
+def _refuse_unknown_parameters(request: Request, known: Mapping[str, bool]) -> None:
+    """A misspelt `dry_run` must not be taken for the real thing, nor one that is taken back."""
+    if not request.url.query:
+        return
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    texts = dict.fromkeys(given.keys() - known.keys(), "Unknown parameter.")
+    repeated = (name for name, count in given.items() if count > 1)
+    texts |= {name: "Must be given only once." for name in repeated if known.get(name) is False}
+    if texts:
         raise RequestValidationError(
             [
-                {"type": "unknown_parameter", "loc": ("query", name), "msg": "Unknown parameter."}
-                for name in sorted(unknown)
+                {"type": "parameter", "loc": ("query", name), "msg": text}
+                for name, text in sorted(texts.items())
             ]
         )

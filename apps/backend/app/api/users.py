@@ -70,6 +70,15 @@ def _as_expected(
     return user
 
 
+def get_visible_or_deleted_user(user_id: Id, db: DbSession, actor: CurrentUser) -> Record:
+    """Who may restore a user sees them in the trash as well."""
+    in_trash = actor.may(Permission.USERS_WRITE)
+    record = crud_user.get_user_record(db, user_id=user_id, actor=actor, in_trash=in_trash)
+    if record is None:
+        raise crud_user.UserNotFoundError
+    return record
+
+
 def get_visible_user_stats(user_id: Id, db: DbSession, actor: CurrentUser) -> Record:
     record = crud_usage.get_user_stats(db, user_id=user_id, actor=actor)
     if record is None:
@@ -78,6 +87,7 @@ def get_visible_user_stats(user_id: Id, db: DbSession, actor: CurrentUser) -> Re
 
 
 VisibleUser = Annotated[Record, Depends(get_visible_user)]
+VisibleOrDeletedUser = Annotated[Record, Depends(get_visible_or_deleted_user)]
 VisibleUserStats = Annotated[Record, Depends(get_visible_user_stats)]
 LockedUser = Annotated[User, Depends(get_locked_user)]
 UserToRestore = Annotated[User, Depends(get_user_to_restore)]

@@ -1,6 +1,7 @@
 """What a validator refuses, in words for people instead of programmers."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Final, get_args
 
 from pydantic_core import ErrorDetails
@@ -65,12 +66,18 @@ _OF_THE_VALIDATOR: Final = frozenset(get_args(ErrorType)) - {"value_error"}
 def text_of(error: ErrorDetails) -> str:
     """Say what is wrong. Errors of our own bring their text with them."""
     kind, values = error["type"], error.get("ctx") or {}
+    if "UploadFile" in error["msg"]:
+        return "Must be a file."
     if kind not in _OF_THE_VALIDATOR:
         return _sentence(error["msg"].removeprefix("Value error, "))
     for value in values.values():
         if isinstance(value, str | int) and (kind, value) in PARTICULAR:
             return PARTICULAR[kind, value]
-    return TEXTS.get(kind, ANY_OTHER).format(**values)
+    readable = {
+        name: value.isoformat() if isinstance(value, date) else value
+        for name, value in values.items()
+    }
+    return TEXTS.get(kind, ANY_OTHER).format(**readable)
 
 
 def _sentence(message: str) -> str:

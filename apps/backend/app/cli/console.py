@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.api.wording import text_of
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 def fail(text: str, *, code: int = 1) -> NoReturn:

@@ -62,7 +62,7 @@ class ChangedMeanwhileError(DomainError):
     """
 
     code = "CHANGED_MEANWHILE"
-    text = "Somebody else has changed this since you read it. Nothing of yours was saved."
+    text = "This is not at the version that If-Match names. Nothing of yours was saved."
 
     def __init__(self, changes: Sequence[Mapping[str, Any]]) -> None:
         self.changes = changes

@@ -2,13 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from xlsxwriter import Workbook
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
+from app.core.errors import InvalidInputError
 from app.core.spreadsheet import json_text
+
+MAX_CELL_CHARACTERS: Final = 32_767  # A limit of the format.
+
+
+class CellTooLongError(InvalidInputError):
+    code = "CELL_TOO_LONG"
+    text = "A cell of a spreadsheet holds {most} characters; a text here is longer. Ask for csv."
+    field = "format"
 
 
 def write_workbook(file: IO[bytes], *, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -30,7 +39,7 @@ def _write_cell(sheet: Worksheet, row: int, column: int, value: Any, moment: For
         case None:
             pass
         case str():
-            sheet.write_string(row, column, value)
+            _write_text(sheet, row, column, value)
         case bool():
             sheet.write_boolean(row, column, value)
         case int():
@@ -38,4 +47,11 @@ def _write_cell(sheet: Worksheet, row: int, column: int, value: Any, moment: For
         case datetime():
             sheet.write_datetime(row, column, value.astimezone(UTC).replace(tzinfo=None), moment)
         case _:
-            sheet.write_string(row, column, json_text(value))
+            _write_text(sheet, row, column, json_text(value))
+
+
+def _write_text(sheet: Worksheet, row: int, column: int, text: str) -> None:
+    """Raises CellTooLongError, where the library would cut the text."""
+    if len(text) > MAX_CELL_CHARACTERS:
+        raise CellTooLongError(most=MAX_CELL_CHARACTERS)
+    sheet.write_string(row, column, text)

@@ -61,7 +61,7 @@ def _create(
     new = []
     for index, row in rows.items():
         with chunk.refusals.of_row(index):
-            owner_id = actor.id if row.owner_email is None else _owner_of(row, owners, actor)
+            owner_id = _owner_of(row, owners, actor)
             new.append(row.model_dump(exclude={"id", "owner_email"}) | {"owner_id": owner_id})
     insert_rows(db, model=Item, rows=new)
     importing.created += len(new)
@@ -127,7 +127,12 @@ def _lock_owners(db: Session, rows: Rows, actor: Principal) -> Mapping[str, int]
 
 
 def _owner_of(row: ItemImport, owners: Mapping[str, int], actor: Principal) -> int:
-    """Raises OwnerNotPermittedError, OwnerNotFoundError."""
+    """Without the column it is whoever imports; an empty cell in it names nobody.
+
+    Raises OwnerNotPermittedError, OwnerNotFoundError.
+    """
+    if "owner_email" not in row.model_fields_set:
+        return actor.id
     owner_id = owners.get(row.owner_email or "")
     if owner_id is not None:
         return owner_id

@@ -109,9 +109,13 @@ def visible_to(actor: Principal) -> ColumnElement[bool]:
             return User.id == actor.id
 
 
-def get_user_record(db: Session, *, user_id: int, actor: Principal) -> Record | None:
+def get_user_record(
+    db: Session, *, user_id: int, actor: Principal, in_trash: bool = False
+) -> Record | None:
+    """Find them `in_trash` too."""
     statement = USERS.select.where(User.id == user_id, visible_to(actor))
-    return db.execute(statement).mappings().first()
+    reach = {"include_deleted": in_trash}
+    return db.execute(statement, execution_options=reach).mappings().first()
 
 
 def get_user_for_update(db: Session, *, user_id: int, actor: Principal) -> User | None:

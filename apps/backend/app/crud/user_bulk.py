@@ -127,10 +127,12 @@ def _note_taken(db: Session, chosen: Chosen[User], changes: Changes) -> None:
     username_holders = {row.username: row.id for row in holders}
     for user in chosen.rows:
         email, username = wanted[user.id]
-        # Of two among the rows themselves, the first may have it.
-        if email_holders.setdefault(email, user.id) != user.id:
+        # Of two among the rows themselves, the first may have it. One reason is told of each row.
+        email_holder = email_holders.setdefault(email, user.id)
+        username_holder = username_holders.setdefault(username, user.id)
+        if email_holder != user.id:
             chosen.refuse(user, EmailTakenError(fields={}))
-        if username_holders.setdefault(username, user.id) != user.id:
+        elif username_holder != user.id:
             chosen.refuse(user, UsernameTakenError(fields={}))
 
 

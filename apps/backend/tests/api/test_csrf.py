@@ -14,7 +14,7 @@ from app.core.permissions import Role
 from app.models import Item, User
 from tests.assertions import assert_error
 from tests.browser import LOGIN, PASSWORD, cookies_set_by, sign_in_by_cookies
-from tests.factories import make_item, make_session, make_token, make_user
+from tests.factories import make_item, make_session, make_token, make_usage, make_user
 from tests.rows import every_row
 from tests.settings import client_with
 
@@ -327,16 +327,26 @@ def test_reading_needs_no_token_and_changes_nothing(
 ) -> None:
     admin = make_user(db, email=EMAIL, password=PASSWORD, role=Role.ADMIN)
     sign_in_by_cookies(anonymous, EMAIL)
-    numbers = {"user_id": admin.id, "item_id": make_item(db, owner=admin).id}
+    numbers = {
+        "user_id": admin.id,
+        "item_id": make_item(db, owner=admin).id,
+        "event_id": make_usage(db, user=admin).id,
+    }
     before = every_row(db)
 
     for path in get_paths(anonymous.app):
         response = anonymous.request(
-            method, path.format(**numbers), headers={"Sec-Fetch-Site": "cross-site"}
+            method,
+            path.format(**numbers),
+            headers={"Sec-Fetch-Site": "cross-site"},
+            params={"metric": "items"} if path.endswith("/timeseries") else {},
         )
         assert response.status_code == 200, path
 
-    assert every_row(db) == before
+    after = every_row(db)
+    told = [event for event in after["audit_events"] if event not in before["audit_events"]]
+    assert after == before | {"audit_events": after["audit_events"]}
+    assert all("export" in str(event) for event in told)  # Of that a copy of the data has left.
 
 
 # --- Signing somebody in on the attacker's behalf.

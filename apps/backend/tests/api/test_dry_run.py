@@ -154,3 +154,12 @@ def test_every_change_of_records_can_be_tried() -> None:
     }
 
     assert without == WITHOUT
+
+
+def test_create_item_refuses_a_dry_run_that_is_taken_back(as_user: TestClient, db: Session) -> None:
+    before = every_row(db)
+
+    refused = as_user.post(f"{ITEMS}?dry_run=true&dry_run=false", json={"title": "Lamp"})
+
+    assert_error(refused, 422, "INVALID_REQUEST", "dry_run")
+    assert every_row(db) == before

@@ -187,3 +187,25 @@ def test_key_takes_no_connection_while_a_password_is_hashed(
 
     assert as_admin.post("/api/v1/users/", json=body, headers=KEY).status_code == 201
     assert held_while_hashing == [0]
+
+
+def test_key_is_not_replayed_to_who_sees_others_meanwhile(
+    as_manager: TestClient, manager: User, db: Session
+) -> None:
+    body = {"email": "new@example.com"}
+    as_manager.post("/api/v1/users/", json=body, headers=KEY)
+    manager.department = "Kitchen"
+    db.commit()
+
+    answer = as_manager.post("/api/v1/users/", json=body, headers=KEY)
+
+    assert_error(answer, 422, "IDEMPOTENCY_KEY_REUSED", "Idempotency-Key")
+
+
+def test_two_keys_are_refused(as_user: TestClient, db: Session) -> None:
+    headers = [("Idempotency-Key", "k1"), ("Idempotency-Key", "k2")]
+
+    refused = as_user.post(URL, json=LAMP, headers=headers)
+
+    assert_error(refused, 422, "INVALID_REQUEST", "Idempotency-Key")
+    assert count_items(db) == 0

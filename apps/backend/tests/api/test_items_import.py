@@ -34,7 +34,7 @@ def test_import_items_creates_what_the_columns_say(
 ) -> None:
     rows = [
         f'Desk lamp,"Brass,\nwith a ""shade""",active,{user.email.upper()}',
-        "'=Table,,draft,",
+        f"'=Table,,draft,{admin.email}",
     ]
 
     response = send(as_admin, csv_of("title,description,status,owner_email", rows))
@@ -47,9 +47,17 @@ def test_import_items_creates_what_the_columns_say(
 
 
 def test_import_items_needs_a_title_only(as_user: TestClient, db: Session, user: User) -> None:
-    send(as_user, '{"title": "Lamp"}\n{"title": "Oak", "owner_email": null}\n', name="x.jsonl")
+    send(as_user, '{"title": "Lamp"}\n{"title": "Oak"}\n', name="x.jsonl")
 
     assert items(db) == [("Lamp", None, "draft", user.id), ("Oak", None, "draft", user.id)]
+
+
+def test_import_items_refuses_an_owner_who_is_not_named(as_admin: TestClient, db: Session) -> None:
+    """As a deleted one is not, in an export: the item must not become the importer's."""
+    response = send(as_admin, csv_of("title,owner_email", ["Lamp,"]))
+
+    assert_error(response, 409, "OWNER_NOT_FOUND", "rows.0.owner_email")
+    assert items(db) == []
 
 
 def test_import_items_audits_each(as_user: TestClient, db: Session) -> None:

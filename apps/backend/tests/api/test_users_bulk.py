@@ -282,6 +282,18 @@ def test_delete_users_includes_oneself(as_admin: TestClient, admin: User, db: Se
 # --- Restoring.
 
 
+def test_restore_users_tells_one_reason_where_both_values_are_taken(
+    as_admin: TestClient, db: Session
+) -> None:
+    """A new account with the e-mail of an old one has its user name too."""
+    gone = make_user(db, email="ann@example.com", username="ann", deleted_at=utc_now())
+    make_user(db, email="ann@example.com", username="ann")
+
+    refused = as_admin.post(f"{URL}/restore", json={"ids": [gone.id]})
+
+    assert_error(refused, 409, "EMAIL_TAKEN", "ids.0")
+
+
 def test_restore_users_refuses_values_that_are_taken_meanwhile(
     as_admin: TestClient, db: Session
 ) -> None:

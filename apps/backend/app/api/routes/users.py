@@ -26,6 +26,7 @@ from app.api.users import (
     LockedUser,
     UserToDelete,
     UserToRestore,
+    VisibleOrDeletedUser,
     VisibleUser,
     VisibleUserStats,
     tag_of_record,
@@ -192,8 +193,8 @@ def restore_user(
     responses=problems(404),
     dependencies=[signed_in],
 )
-def get_user_impact(db: DbSession, user: VisibleUser) -> dict[str, Count]:
-    """Count what hangs on a user, to be seen before they are deleted."""
+def get_user_impact(db: DbSession, user: VisibleOrDeletedUser) -> dict[str, Count]:
+    """Count what hangs on a user, to be seen before they are deleted, or purged from the trash."""
     return crud_user_trash.get_impact(db, user_id=user["id"])
 
 
