@@ -115,7 +115,7 @@ def test_trash_is_told_to_who_asks_for_it(as_admin: TestClient, admin: User, tra
 
 
 def test_one_record_of_the_trash_is_not_there(as_admin: TestClient, trash: Trash) -> None:
-    for path in ("", "/items", "/impact", "/sessions"):
+    for path in ("", "/items", "/sessions", "/stats"):  # The impact is for who may restore them.
         response = as_admin.get(f"/api/v1/users/{trash.user.id}{path}")
         assert_error(response, 404, "USER_NOT_FOUND")
     assert_error(as_admin.get(f"/api/v1/items/{trash.item.id}"), 404, "ITEM_NOT_FOUND")
