@@ -12,6 +12,7 @@ from app.core.errors import InvalidInputError
 from app.core.spreadsheet import json_text
 
 MAX_CELL_CHARACTERS: Final = 32_767  # A limit of the format.
+WIDTH: Final = 20  # Characters: a moment must have room, or #### is shown in its place.
 
 
 class CellTooLongError(InvalidInputError):
@@ -27,6 +28,7 @@ def write_workbook(file: IO[bytes], *, names: Sequence[str], rows: Iterable[Sequ
         moment = workbook.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
         sheet = workbook.add_worksheet()
         sheet.freeze_panes(1, 0)
+        sheet.set_column(0, len(names) - 1, WIDTH)
         for column, name in enumerate(names):
             sheet.write_string(0, column, name, bold)
         for number, row in enumerate(rows, start=1):
