@@ -15,6 +15,7 @@ from app import __version__
 from app.api.api import add_routes
 from app.api.error_handlers import add_error_handlers
 from app.api.openapi import document, operation_id
+from app.api.short_way import ShortWay
 from app.api.streaming import WriterThreads
 from app.core.cache import Cache
 from app.core.config import Settings, get_settings
@@ -59,7 +60,7 @@ class Backdesk(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         settings = get_settings()
-        app = super().build_middleware_stack()
+        app: ASGIApp = ShortWay(super().build_middleware_stack(), app=self)
         app = SlowBodyMiddleware(app, seconds=settings.CLIENT_TIMEOUT_SECONDS)
         if hosts := _accepted_hosts(settings):
             app = HostMiddleware(app, allowed_hosts=hosts)

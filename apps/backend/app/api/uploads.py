@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, File, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import FormData
 
 from app.api.deps import RequiredPermission, identify
 from app.api.media_type import refuse_no_upload
@@ -21,14 +22,13 @@ class UploadRoute(OneVisitRoute):
     executor = "import_threads"
     time_limit = "IMPORT_TIMEOUT_SECONDS"
 
-    async def read_body(self, request: Request, *, is_form: bool) -> None:
+    async def read_body(self, request: Request, *, is_form: bool) -> bytes | FormData:
         if not is_form:
-            await super().read_body(request, is_form=is_form)
-            return
+            return await super().read_body(request, is_form=is_form)
         refuse_no_upload(request)
         threads, seconds = request.app.state.threads, get_settings().REQUEST_TIMEOUT_SECONDS
         await run_in_time(threads, partial(self._refuse_strangers, request), seconds=seconds)
-        await request.form(max_files=MAX_PARTS, max_fields=MAX_PARTS)
+        return await request.form(max_files=MAX_PARTS, max_fields=MAX_PARTS)
 
     def _refuse_strangers(self, request: Request) -> None:
         user = identify(request)

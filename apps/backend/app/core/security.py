@@ -6,6 +6,7 @@ import hmac
 import os
 import secrets
 import threading
+import time
 import warnings
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,6 +34,7 @@ with warnings.catch_warnings():
 ISSUER: Final = "backdesk"
 AUDIENCE: Final = "backdesk-api"
 ACCESS: Final = "access"
+REMEMBERED_TOKENS: Final = 4096
 MAX_ID: Final = 2**63 - 1  # What the database's column holds.
 CLAIMS: Final = ("sub", "sid", "jti", "type", "iss", "aud", "iat", "exp")
 
@@ -71,6 +73,13 @@ class AccessToken:
 class AccessClaims:
     user_id: int
     session_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    claims: AccessClaims
+    issued_at: int  # Seconds since 1970.
+    expires_at: int
 
 
 def hash_password(password: str) -> str:
@@ -165,25 +174,38 @@ def read_access_token(text: str, *, may_be_expired: bool = False) -> AccessClaim
     or that outlives what this server would have issued.
     """
     settings = get_settings()
+    signed_with = tuple(_keys().items()), settings.ALGORITHM
+    token = _read_token(text, *signed_with)
+    is_expired = token.expires_at <= time.time() and not may_be_expired
+    is_too_long = token.expires_at - token.issued_at > settings.ACCESS_TOKEN_EXPIRE_MINUTES * 60
+    if is_expired or is_too_long:
+        raise InvalidTokenError
+    return token.claims
+
+
+@lru_cache(maxsize=REMEMBERED_TOKENS)
+def _read_token(text: str, keys: tuple[tuple[str, str], ...], algorithm: str) -> _Token:
+    """What is signed stays so: a panel sends the same token for minutes. Whether it has expired,
+    its reader looks each time. Raises InvalidTokenError, and remembers nothing then.
+    """
     try:
         claims = jwt.decode(
             text,
-            _keys()[jwt.get_unverified_header(text).get("kid", "")],
-            algorithms=[settings.ALGORITHM],
+            dict(keys)[jwt.get_unverified_header(text).get("kid", "")],
+            algorithms=[algorithm],
             issuer=ISSUER,
             audience=AUDIENCE,
-            options={"require": list(CLAIMS), "verify_exp": not may_be_expired},
+            options={"require": list(CLAIMS), "verify_exp": False},
         )
-        lifetime = claims["exp"] - claims["iat"]
         user_id, session_id = int(claims["sub"]), claims["sid"]
     except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, RecursionError):
         raise InvalidTokenError from None
     is_ours = claims["type"] == ACCESS and 0 < user_id <= MAX_ID
     is_in_session = type(session_id) is int and 0 < session_id <= MAX_ID
-    is_too_long = lifetime > settings.ACCESS_TOKEN_EXPIRE_MINUTES * 60
-    if not is_ours or not is_in_session or is_too_long:
+    has_times = type(claims["exp"]) is int and type(claims["iat"]) is int
+    if not is_ours or not is_in_session or not has_times:
         raise InvalidTokenError
-    return AccessClaims(user_id=user_id, session_id=session_id)
+    return _Token(AccessClaims(user_id, session_id), claims["iat"], claims["exp"])
 
 
 def new_secret() -> str:
