@@ -12,7 +12,7 @@ import pytest
 from argon2 import low_level
 from argon2.exceptions import VerifyMismatchError
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
@@ -23,6 +23,7 @@ from app.db import migrations
 from app.db.session import dispose, exporting, get_engine
 from app.main import create_app
 from app.models import Base, User
+from tests.driver import BEGIN, COMMIT, ROLLBACK, noted_round_trips
 from tests.factories import make_token, make_user
 from tests.server import Server, running_server
 
@@ -129,20 +130,30 @@ def client_of(db: Session, _entered_client: TestClient) -> Callable[[User], Test
 
 
 @pytest.fixture
-def statements(database: None) -> Iterator[list[str]]:
-    """Every statement that the application runs while the test lasts."""
-    seen: list[str] = []
+def round_trips(database: None) -> Iterator[list[str]]:
+    """Every message that the application sends to the database while the test lasts."""
+    trips: list[str] = []
+    with exporting() as reading:
+        of_exports = reading.bind
+    assert isinstance(of_exports, Engine)
+    with noted_round_trips(get_engine(), trips.append), noted_round_trips(of_exports, trips.append):
+        yield trips
 
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
+
+@pytest.fixture
+def statements(database: None) -> Iterator[list[str]]:
+    """Likewise, without what begins and ends transactions."""
+    told: list[str] = []
+
+    def note(statement: str) -> None:
+        if not statement.startswith((BEGIN, COMMIT, ROLLBACK)):
+            told.append(statement)
 
     with exporting() as reading:
-        engines = [get_engine(), reading.get_bind()]
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", note)
-    yield seen
-    for engine in engines:
-        event.remove(engine, "before_cursor_execute", note)
+        of_exports = reading.bind
+    assert isinstance(of_exports, Engine)
+    with noted_round_trips(get_engine(), note), noted_round_trips(of_exports, note):
+        yield told
 
 
 @pytest.fixture

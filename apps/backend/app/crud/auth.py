@@ -23,7 +23,9 @@ from app.crud.session import (
     open_session,
 )
 from app.crud.user import USERS
+from app.db.prepared import Prepared
 from app.db.session import origin_of
+from app.models.mixins import without_deleted
 from app.models.session import LoginSession
 from app.models.user import User
 from app.schemas.user import normalise_email
@@ -42,15 +44,16 @@ class Credentials:
     hashed_password: str | None
 
 
-# Built once: it runs for every request.
-_CALLER: Final = (
-    USERS.select.add_columns(User.must_change_password)
-    .join(LoginSession, LoginSession.user_id == User.id)
-    .where(
-        User.id == bindparam("user_id"),
-        User.is_active,
-        LoginSession.id == bindparam("session_id"),
-        is_live(bindparam("now")),
+_CALLER: Final = Prepared(
+    without_deleted(
+        USERS.select.add_columns(User.must_change_password)
+        .join(LoginSession, LoginSession.user_id == User.id)
+        .where(
+            User.id == bindparam("user_id"),
+            User.is_active,
+            LoginSession.id == bindparam("session_id"),
+            is_live(bindparam("now")),
+        )
     )
 )
 
@@ -58,11 +61,10 @@ _CALLER: Final = (
 def get_principal(db: Session, *, claims: AccessClaims) -> Principal | None:
     """Return the active user whom an access token names, while the session goes on."""
     values = {"user_id": claims.user_id, "session_id": claims.session_id, "now": utc_now()}
-    row = db.execute(_CALLER, values).first()
-    if row is None:
+    profile = _CALLER.first(db, values)
+    if profile is None:
         return None
-    *public, must_change_password = row
-    profile = dict(zip(USERS.columns, public, strict=True))
+    must_change_password = profile.pop("must_change_password")
     return Principal(
         id=claims.user_id,
         session_id=claims.session_id,

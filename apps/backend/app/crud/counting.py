@@ -1,15 +1,18 @@
 """How many rows there are: exact up to a bound, so that no page pays for counting a million."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, literal_column, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.core.config import get_settings
 from app.db.integrity import StatementTimeoutError, domain_error
+from app.db.prepared import Prepared
 from app.db.statements import EXPLAINED, WITHIN_SECONDS
+from app.models.mixins import with_deleted, without_deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,34 +21,67 @@ class Total:
     is_estimated: bool = False
 
 
-def count_rows(db: Session, matching: Select[Any]) -> Total:
-    """Count up to MAX_EXACT_TOTAL; what is more, or takes too long to count, is estimated."""
-    bound = get_settings().MAX_EXACT_TOTAL
-    counted = _count(db, matching.limit(bound + 1))
-    if counted is not None and counted <= bound:
-        return Total(counted)
-    return _beyond(db, matching, at_least=counted or 0)
+class Counting:
+    """The statements that count the matching rows; in the trash where they are `deleted`."""
+
+    def __init__(
+        self, matching: Select[Any], *, deleted: bool, bound: int, has_one_plan: bool
+    ) -> None:
+        in_reach = with_deleted if deleted else without_deleted
+        to_bound = matching.limit(literal_column(str(bound + 1)))
+        self.bound = bound
+        self.matching = Prepared(in_reach(matching))
+        self.to_bound = Prepared(in_reach(_count_of(to_bound)), has_one_plan=has_one_plan)
+        self.to_end = Prepared(in_reach(_count_of(matching)))
+        self.was_beyond = False  # The last time, whoever asked.
 
 
-def _beyond(db: Session, matching: Select[Any], *, at_least: int) -> Total:
-    """PostgreSQL's planner has an estimate. SQLite has none, and counts what is in its own process
-    to the end, if it can in time.
+def _count_of(matching: Select[Any]) -> Select[Any]:
+    return select(func.count()).select_from(matching.subquery())
+
+
+def count_rows(db: Session, counting: Counting, values: Mapping[str, Any]) -> Total:
+    """Count up to the bound; what is more, or takes too long to count, is estimated.
+
+    Where there were more the last time, and by the estimate still are twice as many, nothing is
+    counted.
     """
-    if db.get_bind().dialect.name == "postgresql":
-        plan = db.scalar(matching, execution_options={EXPLAINED: True})
-        return Total(max(plan[0]["Plan"]["Plan Rows"], at_least), is_estimated=True)
-    counted = _count(db, matching)
+    if counting.was_beyond:
+        estimate = _estimate(db, counting, values)
+        if estimate is not None and estimate > 2 * counting.bound:
+            return Total(estimate, is_estimated=True)
+    counted = _count(db, counting.to_bound, values)
+    counting.was_beyond = counted is None or counted > counting.bound
+    if counted is not None and counted <= counting.bound:
+        return Total(counted)
+    return _beyond(db, counting, values, at_least=counted or 0)
+
+
+def _beyond(db: Session, counting: Counting, values: Mapping[str, Any], *, at_least: int) -> Total:
+    """SQLite counts what is in its own process to the end, if it can in time."""
+    estimate = _estimate(db, counting, values)
+    if estimate is not None:
+        return Total(max(estimate, at_least), is_estimated=True)
+    counted = _count(db, counting.to_end, values)
     return Total(at_least, is_estimated=True) if counted is None else Total(counted)
 
 
-def _count(db: Session, matching: Select[Any]) -> int | None:
+def _estimate(db: Session, counting: Counting, values: Mapping[str, Any]) -> int | None:
+    """PostgreSQL's planner has one, SQLite has none."""
+    if db.bind is None or db.bind.dialect.name != "postgresql":
+        return None
+    plan = counting.matching.scalar(db, values, **{EXPLAINED: True})
+    rows: int = plan[0]["Plan"]["Plan Rows"]
+    return rows
+
+
+def _count(db: Session, counted: Prepared, values: Mapping[str, Any]) -> int | None:
     """Return None after a tenth of a statement's time: the page that it is for was quick."""
     seconds = get_settings().STATEMENT_TIMEOUT_SECONDS / 10
-    counting = select(func.count()).select_from(matching.subquery())
-    options = {**matching.get_execution_options(), WITHIN_SECONDS: seconds}
     try:
-        return db.scalar(counting, execution_options=options)
+        count: int = counted.scalar(db, values, **{WITHIN_SECONDS: seconds})
     except DBAPIError as error:
         if isinstance(domain_error(error), StatementTimeoutError):
             return None
         raise
+    return count

@@ -1,6 +1,7 @@
+from functools import cache
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, and_, select, true
+from sqlalchemy import ColumnElement, Select, and_, bindparam, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -9,8 +10,11 @@ from app.core.permissions import Permission, Principal, Scope
 from app.crud import user as crud_user
 from app.crud.export import Export, get_export
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
+from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, RowScopes, seen_by, values_of
 from app.crud.trash import take_out
+from app.db.prepared import Prepared
 from app.models.item import Item
+from app.models.mixins import without_deleted
 from app.models.user import User, ids_of_department
 from app.schemas.export import ExportQuery
 from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
@@ -46,19 +50,25 @@ class OwnerNotFoundError(ConflictError):
     field = "owner_id"
 
 
+SEEN: Final[RowScopes] = {
+    Scope.ALL: true(),
+    Scope.DEPARTMENT: Item.owner_id.in_(ids_of_department(ACTORS_DEPARTMENT, member=ACTOR)),
+    Scope.OWN: Item.owner_id == ACTOR,
+}
+
+
 def visible_to(actor: Principal) -> ColumnElement[bool]:
-    match actor.scope:
-        case Scope.ALL:
-            return true()
-        case Scope.DEPARTMENT:
-            return Item.owner_id.in_(ids_of_department(actor.department, member=actor.id))
-        case Scope.OWN:
-            return Item.owner_id == actor.id
+    return seen_by(actor, SEEN)
 
 
 def get_item_record(db: Session, *, item_id: int, actor: Principal) -> Record | None:
-    statement = ITEMS.select.where(Item.id == item_id, visible_to(actor))
-    return db.execute(statement).mappings().first()
+    return _record(actor.scope).first(db, values_of(actor) | {"item_id": item_id})
+
+
+@cache
+def _record(scope: Scope) -> Prepared:
+    wanted = ITEMS.select.where(Item.id == bindparam("item_id"), SEEN[scope])
+    return Prepared(without_deleted(wanted))
 
 
 def get_item_for_update(db: Session, *, item_id: int, actor: Principal) -> Item | None:
@@ -79,10 +89,15 @@ def _seen(item_id: int, actor: Principal) -> Select[Item]:
 def get_items(
     db: Session, *, query: ListQuery, actor: Principal, owner_id: int | None = None
 ) -> Page:
-    scope = visible_to(actor)
+    scope, values = SEEN[actor.scope], values_of(actor)
     if owner_id is not None:
-        scope &= Item.owner_id == owner_id
-    return get_page(db, listing=ITEMS, query=query, scope=scope)
+        scope, values["owner_id"] = _of_owner(actor.scope), owner_id
+    return get_page(db, listing=ITEMS, query=query, scope=scope, values=values)
+
+
+@cache
+def _of_owner(scope: Scope) -> ColumnElement[bool]:
+    return and_(SEEN[scope], Item.owner_id == bindparam("owner_id"))
 
 
 def export_items(*, query: ExportQuery, actor: Principal) -> Export:

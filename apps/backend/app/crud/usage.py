@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
+from functools import cache
 from typing import Final
 
-from sqlalchemy import BigInteger, ColumnElement, cast, func, select, true
+from sqlalchemy import BigInteger, ColumnElement, bindparam, cast, func, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -14,7 +15,10 @@ from app.crud import user as crud_user
 from app.crud.export import Export, get_export
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
 from app.crud.quota import consume, month_of, tokens_remaining, tokens_used
+from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, RowScopes, seen_by, values_of
+from app.db.prepared import Prepared
 from app.models.item import Item
+from app.models.mixins import without_deleted
 from app.models.usage import UsageEvent
 from app.models.user import User, ids_of_department
 from app.schemas.export import ExportQuery
@@ -40,23 +44,30 @@ class ConsumerNotPermittedError(PermissionDeniedError):
     field = "user_id"
 
 
+SEEN: Final[RowScopes] = {
+    Scope.ALL: true(),
+    Scope.DEPARTMENT: UsageEvent.user_id.in_(ids_of_department(ACTORS_DEPARTMENT, member=ACTOR)),
+    Scope.OWN: UsageEvent.user_id == ACTOR,
+}
+
+
 def visible_to(actor: Principal) -> ColumnElement[bool]:
-    match actor.scope:
-        case Scope.ALL:
-            return true()
-        case Scope.DEPARTMENT:
-            return UsageEvent.user_id.in_(ids_of_department(actor.department, member=actor.id))
-        case Scope.OWN:
-            return UsageEvent.user_id == actor.id
+    return seen_by(actor, SEEN)
 
 
 def get_usage_record(db: Session, *, event_id: int, actor: Principal) -> Record | None:
-    statement = USAGE.select.where(UsageEvent.id == event_id, visible_to(actor))
-    return db.execute(statement).mappings().first()
+    return _record(actor.scope).first(db, values_of(actor) | {"event_id": event_id})
+
+
+@cache
+def _record(scope: Scope) -> Prepared:
+    wanted = USAGE.select.where(UsageEvent.id == bindparam("event_id"), SEEN[scope])
+    return Prepared(without_deleted(wanted))
 
 
 def get_usage(db: Session, *, query: ListQuery, actor: Principal) -> Page:
-    return get_page(db, listing=USAGE, query=query, scope=visible_to(actor))
+    scope, values = SEEN[actor.scope], values_of(actor)
+    return get_page(db, listing=USAGE, query=query, scope=scope, values=values)
 
 
 def export_usage(*, query: ExportQuery, actor: Principal) -> Export:

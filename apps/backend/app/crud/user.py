@@ -1,10 +1,11 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -17,6 +18,7 @@ from app.crud.letter import send_verification, send_welcome, write_letter
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
 from app.crud.one_time_token import withdraw_tokens, withdraw_tokens_of_all
 from app.crud.password import store_password
+from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, RowScopes, seen_by, values_of
 from app.crud.session import end_sessions, end_sessions_of_all
 from app.crud.user_policy import (
     default_quota,
@@ -27,6 +29,8 @@ from app.crud.user_policy import (
 )
 from app.db.integrity import constraint_error
 from app.db.locks import take_turns
+from app.db.prepared import Prepared
+from app.models.mixins import with_deleted, without_deleted
 from app.models.one_time_token import TokenPurpose
 from app.models.user import EMAIL_UNIQUE, USERNAME_UNIQUE, User
 from app.schemas.export import ExportQuery
@@ -99,23 +103,28 @@ class Passwords:
 NO_PASSWORDS: Final = Passwords(new_hash=None, confirmed_hash=None)
 
 
+SEEN: Final[RowScopes] = {
+    Scope.ALL: true(),
+    Scope.DEPARTMENT: or_(User.department == ACTORS_DEPARTMENT, User.id == ACTOR),
+    Scope.OWN: User.id == ACTOR,
+}
+
+
 def visible_to(actor: Principal) -> ColumnElement[bool]:
-    match actor.scope:
-        case Scope.ALL:
-            return true()
-        case Scope.DEPARTMENT:
-            return or_(User.department == actor.department, User.id == actor.id)
-        case Scope.OWN:
-            return User.id == actor.id
+    return seen_by(actor, SEEN)
 
 
 def get_user_record(
     db: Session, *, user_id: int, actor: Principal, in_trash: bool = False
 ) -> Record | None:
     """Find them `in_trash` too."""
-    statement = USERS.select.where(User.id == user_id, visible_to(actor))
-    reach = {"include_deleted": in_trash}
-    return db.execute(statement, execution_options=reach).mappings().first()
+    return _record(actor.scope, in_trash).first(db, values_of(actor) | {"user_id": user_id})
+
+
+@cache
+def _record(scope: Scope, in_trash: bool) -> Prepared:
+    wanted = USERS.select.where(User.id == bindparam("user_id"), SEEN[scope])
+    return Prepared(with_deleted(wanted) if in_trash else without_deleted(wanted))
 
 
 def get_user_for_update(db: Session, *, user_id: int, actor: Principal) -> User | None:
@@ -140,7 +149,8 @@ def get_user_by_email(db: Session, *, email: str) -> User | None:
 
 
 def get_users(db: Session, *, query: ListQuery, actor: Principal) -> Page:
-    return get_page(db, listing=USERS, query=query, scope=visible_to(actor))
+    scope, values = SEEN[actor.scope], values_of(actor)
+    return get_page(db, listing=USERS, query=query, scope=scope, values=values)
 
 
 def export_users(*, query: ExportQuery, actor: Principal) -> Export:

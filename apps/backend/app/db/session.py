@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
 from app.core.config import Settings, get_settings
@@ -25,6 +25,7 @@ from app.db import sqlite
 from app.db.borrowing import note_borrowers, refuse_if_given_up
 from app.db.copying import allow_copying
 from app.db.integrity import READ_ONLY_TRANSACTION
+from app.db.reading import ReadingSession
 from app.db.sqlite import SINGLE_STATEMENTS
 from app.db.statements import heed_options
 
@@ -45,10 +46,6 @@ _building = threading.Lock()
 
 class UnitOfWork(Session):
     """One transaction. What is written in it may be audited (`crud/audit.py`)."""
-
-
-class ReadingSession(Session):
-    """Each of its statements is a transaction of its own, so it must not write."""
 
 
 @dataclass(frozen=True)
@@ -173,17 +170,6 @@ def dispose() -> None:
         if _build.cache_info().currsize:
             _build().engine.dispose()
         _build.cache_clear()
-
-
-@event.listens_for(ReadingSession, "before_flush")
-def _refuse_flush(*_: object) -> NoReturn:
-    raise RuntimeError("A session for reading has changes to write. Use unit_of_work().")
-
-
-@event.listens_for(ReadingSession, "do_orm_execute")
-def _refuse_change(state: ORMExecuteState) -> None:
-    if state.is_insert or state.is_update or state.is_delete:
-        _refuse_flush()
 
 
 @event.listens_for(UnitOfWork, "before_commit")

@@ -1,5 +1,6 @@
 """What one statement may be told by an execution option."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, event
@@ -23,12 +24,15 @@ def _put_before(
     context: Any,
     _is_many: bool,
 ) -> tuple[str, Any]:
+    return with_options(statement, context.execution_options), parameters
+
+
+def with_options(statement: str, options: Mapping[str, Any]) -> str:
     """Say it in the same round trip. The driver sends both statements as one, and the setting ends
     with the transaction, which outside a unit of work is just this.
     """
-    options = context.execution_options
-    if (seconds := options.get(WITHIN_SECONDS)) is not None:
-        statement = f"SET LOCAL statement_timeout = {int(seconds * 1000)}; {statement}"
     if options.get(EXPLAINED):
         statement = f"EXPLAIN (FORMAT JSON) {statement}"
-    return statement, parameters
+    if (seconds := options.get(WITHIN_SECONDS)) is not None:
+        statement = f"SET LOCAL statement_timeout = {int(seconds * 1000)}; {statement}"
+    return statement

@@ -82,8 +82,12 @@ def _pass_deleted_rows_by(state: ORMExecuteState) -> None:
         state.statement = state.statement.options(_NOT_DELETED)
 
 
+def with_deleted(statement: Select[Any]) -> Select[Any]:
+    return statement.execution_options(include_deleted=True)
+
+
 def without_deleted(statement: Select[Any]) -> Select[Any]:
     """What a session does by itself, for a select that does not pass through one."""
     if statement.get_execution_options().get("include_deleted", False):
         return statement
-    return statement.options(_NOT_DELETED)
+    return with_deleted(statement.options(_NOT_DELETED))  # It is said in the statement itself.

@@ -1,7 +1,7 @@
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, Index, Select, String, false, or_, select
+from sqlalchemy import BigInteger, BindParameter, Index, Select, String, false, or_, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.indexes import (
@@ -65,7 +65,7 @@ class User(AuditedRecord):
     last_login_at: Mapped[datetime | None]
 
 
-def ids_of_department(department: str | None, *, member: int) -> Select[int]:
+def ids_of_department(department: BindParameter[Any], *, member: BindParameter[int]) -> Select[int]:
     """Select the ids of a department's users, and of one who may be in none; deleted ones too:
     their items stay with the department.
 

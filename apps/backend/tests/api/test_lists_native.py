@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.core.permissions import Role
-from app.crud.listing import DEEP
+from app.crud.list_shape import DEEP
 from app.models import Item, User
 from tests.assertions import assert_error
 from tests.factories import make_item, make_user

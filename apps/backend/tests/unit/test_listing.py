@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from app.api.listing import ListParameters
 from app.crud.counting import Total
+from app.crud.cursor import CursorUnsupportedSortError, InvalidCursorError
 from app.crud.item import ITEMS
-from app.crud.listing import CursorUnsupportedSortError, InvalidCursorError, Page, get_page
+from app.crud.listing import Page, get_page
 from app.crud.user import USERS
 from app.db.session import read_only
 from app.models import User

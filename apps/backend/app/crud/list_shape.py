@@ -1,0 +1,104 @@
+"""What a list is asked for, taken apart: its shape, which a statement is made of, and its values.
+
+Whoever pages, searches or filters by other values asks in the same shape, and the same statement
+serves them all.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from app.schemas.listing import Filter, ListQuery, SortKey
+
+DEEP: Final = 1000  # An offset that is worth a statement of its own kind.
+ESCAPE: Final = "/"  # Of what would be a wildcard in a text search.
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Where a filter has values, here stand the names of their parameters; None stays."""
+
+    filters: tuple[Filter, ...]
+    has_q: bool
+    deleted: bool
+    # The place of the page:
+    sort: tuple[SortKey, ...] = ()
+    limit: int = 0
+    skips: bool = False
+    is_deep: bool = False
+    is_after: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """No value is asked for, so that none decides how the rows are best found."""
+        return not (self.filters or self.has_q or self.skips or self.is_after)
+
+    def without_place(self) -> "Shape":
+        return replace(self, sort=(), limit=0, skips=False, is_deep=False, is_after=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    shape: Shape
+    values: Mapping[str, Any]
+
+
+def take_apart(query: ListQuery, *, lower_cased: frozenset[str] = frozenset()) -> Asked:
+    """Lower the values that are compared with the columns in `lower_cased`."""
+    values: dict[str, Any] = {}
+    filters = []
+    for place, wanted in enumerate(query.filters):
+        given = [_as_compared(wanted, value, lower_cased) for value in wanted.values]
+        names = []
+        for value in _padded(given):
+            name = None if value is None else f"filter{place}_{len(names)}"
+            names.append(name)
+            if name is not None:
+                values[name] = value
+        filters.append(replace(wanted, values=tuple(names)))
+    if query.q:
+        values["q"] = _escaped(query.q)
+    skip = 0 if query.after is not None else query.skip
+    if skip:
+        values["skip"] = skip
+    shape = Shape(
+        filters=tuple(filters),
+        has_q=bool(query.q),
+        deleted=query.deleted,
+        sort=sort_keys(query.sort),
+        limit=query.limit,
+        skips=skip > 0,
+        is_deep=skip >= DEEP,
+        is_after=query.after is not None,
+    )
+    return Asked(shape, values)
+
+
+def sort_keys(sort: tuple[SortKey, ...]) -> tuple[SortKey, ...]:
+    """End with the id, so that no two rows are equal: the page would not be stable."""
+    if any(key.field == "id" for key in sort):
+        return sort
+    descending = bool(sort) and sort[-1].descending
+    return (*sort, SortKey("id", descending))
+
+
+def _as_compared(wanted: Filter, value: Any, lower_cased: frozenset[str]) -> Any:
+    if value is None:
+        return None
+    if wanted.field in lower_cased:
+        value = value.lower()
+    return _escaped(value) if wanted.operator == "like" else value
+
+
+def _padded(given: Sequence[Any]) -> Iterator[Any]:
+    """Repeat a value until there are a round number of them: a few shapes serve all numbers."""
+    yield from given
+    if given:
+        for _ in range(len(given), 1 << (len(given) - 1).bit_length()):
+            yield given[-1]
+
+
+def _escaped(text: str) -> str:
+    for special in (ESCAPE, "%", "_"):
+        text = text.replace(special, ESCAPE + special)
+    return text

@@ -1,0 +1,27 @@
+"""Which rows an actor sees: for each resource one condition per scope, written once.
+
+The conditions speak of the actor by parameters, so that statements with them can be prepared.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, bindparam, true
+
+from app.core.permissions import Principal, Scope
+from app.db.base import Id
+
+ACTOR: Final = bindparam("actor_id", type_=Id)
+ACTORS_DEPARTMENT: Final = bindparam("actor_department")
+
+RowScopes = Mapping[Scope, ColumnElement[bool]]
+
+
+def values_of(actor: Principal) -> dict[str, Any]:
+    return {"actor_id": actor.id, "actor_department": actor.department}
+
+
+def seen_by(actor: Principal, scopes: RowScopes) -> ColumnElement[bool]:
+    """Return the condition with the actor's values in it, for any statement."""
+    condition = scopes[actor.scope]
+    return condition if condition is true() else condition.params(values_of(actor))

@@ -1,0 +1,80 @@
+"""What the driver sends to the database, whoever asks it to."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from psycopg2.extensions import (  # type: ignore[import-untyped]  # Ships no types.
+    STATUS_READY,
+    connection,
+    cursor,
+)
+from sqlalchemy import Engine, event
+
+BEGIN, COMMIT, ROLLBACK = "BEGIN", "COMMIT", "ROLLBACK"
+
+_PREPARATION = re.compile(r"PREPARE (\w+) AS (.*); EXECUTE \1\b", re.DOTALL)
+_EXECUTION = re.compile(r"\bEXECUTE (\w+)")
+_prepared: dict[str, str] = {}
+
+Note = Callable[[str], None]
+
+
+@contextmanager
+def noted_round_trips(engine: Engine, note: Note) -> Iterator[None]:
+    """Have each message to the database noted; prepared statements are told in full.
+
+    Of SQLite, which is in this process, the statements.
+    """
+
+    def note_statement(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        note(statement)
+
+    def connect(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+        options["connection_factory"] = _noting_connection(note)
+
+    is_sqlite = engine.dialect.name == "sqlite"
+    listened = ("before_cursor_execute", note_statement) if is_sqlite else ("do_connect", connect)
+    engine.dispose()  # Connections from before would note nothing.
+    event.listen(engine, *listened)
+    yield
+    event.remove(engine, *listened)
+    engine.dispose()
+
+
+def _in_full(statement: str | bytes) -> str:
+    text = statement if isinstance(statement, str) else statement.decode()
+    if preparation := _PREPARATION.search(text):
+        _prepared[preparation[1]] = preparation[2]
+    execution = _EXECUTION.search(text)
+    return _prepared[execution[1]] if execution else text
+
+
+def _noting_connection(note: Note) -> type:
+    class NotingCursor(cursor):  # type: ignore[misc]  # Ships no types.
+        def execute(self, query: Any, variables: Any = None) -> None:
+            if not self.connection.autocommit and self.connection.status == STATUS_READY:
+                note(BEGIN)
+            note(_in_full(query))
+            super().execute(query, variables)
+
+        def copy_expert(self, sql: Any, file: Any, *arguments: Any) -> None:
+            note(_in_full(sql))
+            super().copy_expert(sql, file, *arguments)
+
+    class NotingConnection(connection):  # type: ignore[misc]  # Ships no types.
+        def cursor(self, *arguments: Any, **options: Any) -> Any:
+            return super().cursor(*arguments, cursor_factory=NotingCursor, **options)
+
+        def commit(self) -> None:
+            if self.status != STATUS_READY:
+                note(COMMIT)
+            super().commit()
+
+        def rollback(self) -> None:
+            if self.status != STATUS_READY:
+                note(ROLLBACK)
+            super().rollback()
+
+    return NotingConnection
