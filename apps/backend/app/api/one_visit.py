@@ -8,7 +8,7 @@ for a connection.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import ContextVar
@@ -38,7 +38,7 @@ from app.api.serialization import serializer_of
 from app.api.threads import run_in_time
 from app.core.config import get_settings
 
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 LastAct = Callable[[Response], Response]
 
 # They change nothing, so that one whose connection was lost may run again.

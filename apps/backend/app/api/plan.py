@@ -218,6 +218,7 @@ def _run(coroutine: Any) -> Any:
 
 def take(steps: Sequence[Step], progress: Progress) -> Any:
     """Return what the endpoint returns. Raises RequestValidationError, and whatever a node does."""
+    errors: list[Any] = []
     for number, step in enumerate(steps):
         values, errors = step.arguments(progress)
         if errors:

@@ -40,7 +40,7 @@ def serializer_of(route: Any) -> Callable[[Any, Progress], Response]:
             return returned
         own = progress.response
         status = (own and own.status_code) or route.status_code
-        arguments = {} if status is None else {"status_code": status}
+        arguments: dict[str, Any] = {} if status is None else {"status_code": status}
         content = content_of(returned)
         if field is not None and is_default:
             response = Response(content, media_type=JSON, **arguments)

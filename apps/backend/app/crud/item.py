@@ -10,6 +10,7 @@ from app.core.permissions import Permission, Principal, Scope
 from app.crud import user as crud_user
 from app.crud.export import Export, get_export
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
+from app.crud.recording import insert_record, update_record
 from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, RowScopes, seen_by, values_of
 from app.crud.trash import take_out
 from app.db.prepared import Prepared
@@ -65,10 +66,18 @@ def get_item_record(db: Session, *, item_id: int, actor: Principal) -> Record | 
     return _record(actor.scope).first(db, values_of(actor) | {"item_id": item_id})
 
 
+def get_item_record_for_update(db: Session, *, item_id: int, actor: Principal) -> Record | None:
+    """Lock the row, so that what is compared is what is changed."""
+    values = values_of(actor) | {"item_id": item_id}
+    return _record(actor.scope, is_locked=True).first(db, values)
+
+
 @cache
-def _record(scope: Scope) -> Prepared:
+def _record(scope: Scope, *, is_locked: bool = False) -> Prepared:
     wanted = ITEMS.select.where(Item.id == bindparam("item_id"), SEEN[scope])
-    return Prepared(without_deleted(wanted))
+    return Prepared(
+        without_deleted(wanted.with_for_update(key_share=True) if is_locked else wanted)
+    )
 
 
 def get_item_for_update(db: Session, *, item_id: int, actor: Principal) -> Item | None:
@@ -110,29 +119,23 @@ def export_items(*, query: ExportQuery, actor: Principal) -> Export:
     )
 
 
-def create_item(db: Session, *, item_in: ItemCreate, actor: Principal) -> Item:
+def create_item(db: Session, *, item_in: ItemCreate, actor: Principal) -> Record:
     """Raises OwnerNotPermittedError, OwnerNotFoundError."""
     values = item_in.model_dump()
     if item_in.owner_id is None:
         values["owner_id"] = actor.id
     elif item_in.owner_id != actor.id:
         _lock_owner(db, owner_id=item_in.owner_id, actor=actor)
-    item = Item(**values)
-    db.add(item)
-    db.flush()
-    return item
+    return insert_record(db, Item, values=values, shown=ITEMS.columns)
 
 
-def update_item(db: Session, *, item: Item, item_in: ItemUpdate, actor: Principal) -> Item:
+def update_item(db: Session, *, item: Record, item_in: ItemUpdate, actor: Principal) -> Record:
     """Change the given fields. Raises OwnerNotPermittedError, OwnerNotFoundError."""
     changes = item_in.changes()
-    owner_id = changes.get("owner_id", item.owner_id)
-    if owner_id != item.owner_id:
+    owner_id: int = changes.get("owner_id", item["owner_id"])
+    if owner_id != item["owner_id"]:
         _lock_owner(db, owner_id=owner_id, actor=actor)
-    for name, value in changes.items():
-        setattr(item, name, value)
-    db.flush()
-    return item
+    return update_record(db, Item, record=item, changes=changes)
 
 
 def delete_item(db: Session, *, item: Item) -> None:

@@ -49,7 +49,7 @@ def take_apart(query: ListQuery, *, lower_cased: frozenset[str] = frozenset()) -
     filters = []
     for place, wanted in enumerate(query.filters):
         given = [_as_compared(wanted, value, lower_cased) for value in wanted.values]
-        names = []
+        names: list[str | None] = []
         for value in _padded(given):
             name = None if value is None else f"filter{place}_{len(names)}"
             names.append(name)

@@ -6,13 +6,13 @@ The conditions speak of the actor by parameters, so that statements with them ca
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, true
+from sqlalchemy import BindParameter, ColumnElement, String, bindparam, true
 
 from app.core.permissions import Principal, Scope
 from app.db.base import Id
 
 ACTOR: Final = bindparam("actor_id", type_=Id)
-ACTORS_DEPARTMENT: Final = bindparam("actor_department")
+ACTORS_DEPARTMENT: Final[BindParameter[str]] = bindparam("actor_department", type_=String)
 
 RowScopes = Mapping[Scope, ColumnElement[bool]]
 

@@ -21,21 +21,38 @@ _FIELDS: Final = {
 
 
 def refuse_changed(db: Session, record: AuditedRecord, *, expected: Collection[int] | None) -> None:
+    refuse_changed_record(
+        db, type(record), record_id=record.id, version=record.version, expected=expected
+    )
+
+
+def refuse_changed_record(
+    db: Session,
+    model: type[AuditedRecord],
+    *,
+    record_id: int,
+    version: int,
+    expected: Collection[int] | None,
+) -> None:
     """Compare the locked row with the versions that the client has seen; None takes any.
 
     Raises ChangedMeanwhileError, which tells of each field who has changed it last since then.
     """
-    if expected is None or record.version in expected:
+    if expected is None or version in expected:
         return
-    raise ChangedMeanwhileError(_changes_since(db, record, max(expected)) if expected else ())
+    seen = max(expected, default=None)
+    changes = _changes_since(db, model, record_id, seen) if seen is not None else ()
+    raise ChangedMeanwhileError(changes)
 
 
-def _changes_since(db: Session, record: AuditedRecord, version: int) -> list[dict[str, Any]]:
+def _changes_since(
+    db: Session, model: type[AuditedRecord], record_id: int, version: int
+) -> list[dict[str, Any]]:
     events = db.execute(
         select(AuditEvent.action, AuditEvent.changes, AuditEvent.actor_email, AuditEvent.at)
         .where(
-            AuditEvent.resource_type == record.audited_as,
-            AuditEvent.resource_id == record.id,
+            AuditEvent.resource_type == model.audited_as,
+            AuditEvent.resource_id == record_id,
             AuditEvent.version > version,
         )
         .order_by(AuditEvent.id.desc())

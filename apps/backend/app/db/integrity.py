@@ -65,6 +65,9 @@ _BY_SQLSTATE: Final[Mapping[str, type[DomainError]]] = {
     _SERIALIZATION_FAILURE: ContendedError,
     _DEADLOCK_DETECTED: ContendedError,
 }
+# A prepared statement is: the server is another one, as behind a pooler, or a table has got another
+# shape since.
+FORGOTTEN: Final = frozenset({"26000", "42P05", "0A000"})
 # Connections lost, resources gone, shutting down.
 _UNREACHABLE: Final = ("08", "53", "57P", READ_ONLY_TRANSACTION)
 
@@ -152,7 +155,7 @@ def is_missing_table(error: DBAPIError) -> bool:
 def is_contention(error: DBAPIError) -> bool:
     """Tell whether the same unit of work may succeed when it runs again from the start."""
     sqlstate = getattr(error.orig, "pgcode", None)
-    return sqlstate in {_SERIALIZATION_FAILURE, _DEADLOCK_DETECTED}
+    return sqlstate in {_SERIALIZATION_FAILURE, _DEADLOCK_DETECTED} | FORGOTTEN
 
 
 def _is_interrupted(error: DBAPIError) -> bool:

@@ -5,7 +5,7 @@ the driver nor the parser of SQL looks at each of them.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pydantic_core import to_json
 from sqlalchemy import (
@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from app.db.base import Base
+from app.db.writing import insert_row, table_of
 
 MANY: Final = 50  # Fewer rows are no slower as a list of values.
 
@@ -33,7 +34,7 @@ def draw_ids(db: Session, *, model: type[Base], count: int) -> Sequence[int]:
         sequence = func.pg_get_serial_sequence(model.__tablename__, "id")
         drawn = select(func.nextval(sequence)).select_from(func.generate_series(1, count))
         return db.scalars(drawn).all()
-    first = _last_id(db, _table_of(model)) + 1  # Nobody else writes while this unit of work does.
+    first = _last_id(db, table_of(model)) + 1  # Nobody else writes while this unit of work does.
     return range(first, first + count)
 
 
@@ -50,7 +51,10 @@ def load_rows(db: Session, *, model: type[Base], rows: Sequence[Mapping[str, Any
     """Insert the rows, all with the same keys. Raises IntegrityError."""
     if not rows:
         return
-    table = _table_of(model)
+    if len(rows) == 1:
+        insert_row(db, model=model, values=rows[0])
+        return
+    table = table_of(model)
     if len(rows) < MANY or db.get_bind().dialect.name != "postgresql":
         db.execute(insert(table), rows)
         return
@@ -60,7 +64,3 @@ def load_rows(db: Session, *, model: type[Base], rows: Sequence[Mapping[str, Any
     source = given.table_valued(*(column(name, table.c[name].type) for name in names))
     statement = insert(table).from_select(names, select(*source.c))
     db.execute(statement, {"rows": to_json(rows).decode()})
-
-
-def _table_of(model: type[Base]) -> Table:
-    return cast("Table", model.__table__)

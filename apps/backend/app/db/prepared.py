@@ -1,24 +1,25 @@
-"""Selects that run for nearly every request: written as all others, and compiled once.
+"""Statements that run for many requests: written as all others, and compiled once.
 
 On PostgreSQL they go straight to the driver, which costs a fifth of what a session's `execute`
 does; and one that has run a few times is prepared there too, so that it is not planned anew. On
-SQLite, and inside a transaction, they run as any other statement.
+SQLite they run as any other statement.
 """
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
 import psycopg2  # type: ignore[import-untyped]  # Ships no types.
 import structlog
-from sqlalchemy import Select
+from sqlalchemy import Insert, Select, Update
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
+from app.db.integrity import FORGOTTEN
 from app.db.reading import ReadingSession
 from app.db.statements import EXPLAINED, with_options
 
@@ -26,23 +27,24 @@ RUNS_BEFORE_PREPARED: Final = 3
 MOST_PREPARED: Final = 200  # On one connection.
 _KNOWN: Final = "prepared"  # The key of a pooled connection's `info`: the names that it knows.
 _PARAMETER: Final = re.compile(r"%\((\w+)\)s")
-# The server was another, as behind a pooler; or a table has got another shape since.
-_FORGOTTEN: Final = frozenset({"26000", "42P05", "0A000"})
 
-_dialect: Final = PGDialect_psycopg2(dbapi=psycopg2)
+_dialect: Final[Any] = PGDialect_psycopg2(dbapi=psycopg2)  # type: ignore[no-untyped-call]  # So in SQLAlchemy.
 
 log = structlog.get_logger("backdesk.prepared")
 
 
 class Prepared:
-    """A select with named parameters. It passes deleted rows by itself (`without_deleted`).
+    """A statement with named parameters. A select passes deleted rows by itself
+    (`without_deleted`); what waits in the session to be flushed is not seen.
 
     With `has_one_plan` no value makes another plan the better one.
     """
 
-    def __init__(self, statement: Select[Any], *, has_one_plan: bool = True) -> None:
+    def __init__(
+        self, statement: Select[Any] | Insert | Update, *, has_one_plan: bool = True
+    ) -> None:
         self.statement = statement
-        self.names = tuple(statement.selected_columns.keys())
+        self.names = tuple(statement.exported_columns.keys())
         self.has_one_plan = has_one_plan
         self.runs = 0
 
@@ -63,11 +65,12 @@ class Prepared:
     def _rows(
         self, db: Session, values: Mapping[str, Any], **options: Any
     ) -> Sequence[Sequence[Any]]:
-        if isinstance(db, ReadingSession) and db.is_postgresql:
-            rows = self._run(db.driver_connection(), values, options)
+        if (lent := _driver_connection(db)) is not None:
+            rows = self._run(lent, values, options)
             if rows is not None:
                 return rows
-        return db.execute(self.statement, dict(values), execution_options=options).all()
+        result = db.execute(self.statement, dict(values), execution_options=options)
+        return result.all() if self.names else ()
 
     def _run(
         self, lent: PoolProxiedConnection, values: Mapping[str, Any], options: Mapping[str, Any]
@@ -76,22 +79,26 @@ class Prepared:
         driver: Any = lent.dbapi_connection
         try:
             with driver.cursor() as cursor:
-                text = with_options(
-                    self._sql if options.get(EXPLAINED) else self._text(lent), options
-                )
-                cursor.execute(text, {**self._constants, **values})
-                rows: Sequence[Sequence[Any]] = cursor.fetchall()
+                text = self._sql if options.get(EXPLAINED) else self._text(lent)
+                cursor.execute(with_options(text, options), self._parameters_of(values))
+                return cursor.fetchall() if self.names else ()
         except psycopg2.Error as error:
-            if error.pgcode in _FORGOTTEN:
+            if error.pgcode in FORGOTTEN:
                 lent.info[_KNOWN] = None
                 log.warning("prepared statements are not kept here", sqlstate=error.pgcode)
-                return None
+                if driver.autocommit:
+                    return None
             if _dialect.is_disconnect(error, driver, None):
                 return None
             raise DBAPIError.instance(
                 self._sql, None, error, psycopg2.Error, hide_parameters=True, dialect=_dialect
             ) from error
-        return rows
+
+    def _parameters_of(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        parameters = {**self._constants, **values}
+        for name, write in self._writers:
+            parameters[name] = write(parameters[name])
+        return parameters
 
     def _text(self, lent: PoolProxiedConnection) -> str:
         """Say it by name where the connection knows it, or is to know it from now on."""
@@ -119,6 +126,15 @@ class Prepared:
         return {name: value for name, value in self._compiled.params.items() if value is not None}
 
     @cached_property
+    def _writers(self) -> Sequence[tuple[str, Callable[[Any], Any]]]:
+        """Of the parameters that the driver cannot write by itself, such as JSON."""
+        types = {
+            name: one.type.dialect_impl(_dialect) for name, one in self._compiled.binds.items()
+        }
+        writers = ((name, one.bind_processor(_dialect)) for name, one in types.items())
+        return [(name, write) for name, write in writers if write is not None]
+
+    @cached_property
     def _name(self) -> str:
         return f"backdesk_{hashlib.sha256(self._sql.encode()).hexdigest()[:16]}"
 
@@ -136,3 +152,12 @@ class Prepared:
     def _execution(self) -> str:
         places = ", ".join(f"%({name})s" for name in self._parameters)
         return f"EXECUTE {self._name}({places})" if places else f"EXECUTE {self._name}"
+
+
+def _driver_connection(db: Session) -> PoolProxiedConnection | None:
+    """Return PostgreSQL's, and None for SQLite."""
+    if db.bind is None or db.bind.dialect.name != "postgresql":
+        return None
+    if isinstance(db, ReadingSession):
+        return db.driver_connection()
+    return db.connection().connection

@@ -17,18 +17,15 @@ class ReadingSession(Session):
     _borrowed: PoolProxiedConnection | None = None
     _connection: Connection | None = None
 
-    @property
-    def is_postgresql(self) -> bool:
-        engine: Any = self.bind
-        return bool(engine.dialect.name == "postgresql")
-
     def driver_connection(self) -> PoolProxiedConnection:
         if self._borrowed is None:
             if self.in_transaction():
                 return self.connection().connection
             engine: Any = self.bind
-            self._borrowed = engine.raw_connection()
-            self._borrowed.dbapi_connection.autocommit = True
+            borrowed: PoolProxiedConnection = engine.raw_connection()
+            driver: Any = borrowed.dbapi_connection
+            driver.autocommit = True
+            self._borrowed = borrowed
         return self._borrowed
 
     def get_bind(self, *arguments: Any, **options: Any) -> Engine | Connection:

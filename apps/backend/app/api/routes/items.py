@@ -25,7 +25,7 @@ from app.core.errors import PermissionDeniedError
 from app.core.permissions import Permission
 from app.crud import item as crud_item
 from app.crud.listing import Record
-from app.crud.versions import refuse_changed
+from app.crud.versions import refuse_changed, refuse_changed_record
 from app.models.item import Item
 from app.schemas.export import ExportQuery
 from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
@@ -51,6 +51,16 @@ def get_locked_item(
 ) -> Item:
     item = crud_item.get_item_for_update(db, item_id=item_id, actor=actor)
     return _as_expected(db, item, expected)
+
+
+def get_item_to_change(
+    item_id: Id, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
+) -> Record:
+    record = crud_item.get_item_record_for_update(db, item_id=item_id, actor=actor)
+    if record is None:
+        raise crud_item.ItemNotFoundError
+    refuse_changed_record(db, Item, record_id=item_id, version=record["version"], expected=expected)
+    return record
 
 
 def get_item_to_restore(
@@ -82,7 +92,7 @@ def _as_expected(db: DbSession, item: Item | None, expected: frozenset[int] | No
 
 
 VisibleItem = Annotated[Record, Depends(get_visible_item)]
-LockedItem = Annotated[Item, Depends(get_locked_item)]
+ItemToChange = Annotated[Record, Depends(get_item_to_change)]
 ItemToRestore = Annotated[Item, Depends(get_item_to_restore)]
 ItemToDelete = Annotated[Item, Depends(get_item_to_delete)]
 
@@ -111,11 +121,11 @@ def get_items(
 )
 def create_item(
     request: Request, response: Response, db: DbSession, actor: CurrentUser, item_in: ItemCreate
-) -> Item:
+) -> Record:
     """Create an item of your own, or for another where you may write others' items."""
     item = crud_item.create_item(db, item_in=item_in, actor=actor)
-    name_location(request, response, item.id)
-    response.headers["ETag"] = tag_of(item.version)
+    name_location(request, response, item["id"])
+    response.headers["ETag"] = tag_of(item["version"])
     return item
 
 
@@ -157,12 +167,12 @@ def get_item(response: Response, item: VisibleItem, known: KnownTags) -> Record 
     operation_id="replace_item",
 )
 def update_item(
-    response: Response, db: DbSession, actor: CurrentUser, item: LockedItem, item_in: ItemUpdate
-) -> Item:
+    response: Response, db: DbSession, actor: CurrentUser, item: ItemToChange, item_in: ItemUpdate
+) -> Record:
     """Change the given fields of an item; the rest stays as it is."""
-    item = crud_item.update_item(db, item=item, item_in=item_in, actor=actor)
-    response.headers["ETag"] = tag_of(item.version)
-    return item
+    changed = crud_item.update_item(db, item=item, item_in=item_in, actor=actor)
+    response.headers["ETag"] = tag_of(changed["version"])
+    return changed
 
 
 @router.delete(
