@@ -26,6 +26,7 @@ from app.crud.counting import Counting, Total, count_rows
 from app.crud.cursor import CursorUnsupportedSortError, has_cursor, make_cursor, read_cursor
 from app.crud.list_shape import Asked, Shape, take_apart
 from app.db.base import Base
+from app.db.binding import with_values
 from app.db.prepared import Prepared
 from app.models.mixins import with_deleted, without_deleted
 from app.schemas.base import Schema
@@ -113,7 +114,7 @@ def get_page(
 def matching(listing: Listing, query: ListQuery) -> ColumnElement[bool]:
     """What a row must be like for the list to show it, wherever the page stands."""
     asked = listing.ask(query)
-    return and_(true(), *listing.conditions(asked.shape)).params(dict(asked.values))
+    return with_values(and_(true(), *listing.conditions(asked.shape)), asked.values)
 
 
 def select_whole(

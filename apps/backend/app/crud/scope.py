@@ -6,10 +6,11 @@ The conditions speak of the actor by parameters, so that statements with them ca
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, String, bindparam, true
+from sqlalchemy import BindParameter, ColumnElement, String, bindparam
 
 from app.core.permissions import Principal, Scope
 from app.db.base import Id
+from app.db.binding import with_values
 
 ACTOR: Final = bindparam("actor_id", type_=Id)
 ACTORS_DEPARTMENT: Final[BindParameter[str]] = bindparam("actor_department", type_=String)
@@ -23,5 +24,4 @@ def values_of(actor: Principal) -> dict[str, Any]:
 
 def seen_by(actor: Principal, scopes: RowScopes) -> ColumnElement[bool]:
     """Return the condition with the actor's values in it, for any statement."""
-    condition = scopes[actor.scope]
-    return condition if condition is true() else condition.params(values_of(actor))
+    return with_values(scopes[actor.scope], values_of(actor))

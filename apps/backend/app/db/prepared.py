@@ -44,7 +44,7 @@ class Prepared:
         self, statement: Select[Any] | Insert | Update, *, has_one_plan: bool = True
     ) -> None:
         self.statement = statement
-        self.names = tuple(statement.exported_columns.keys())
+        self.names = tuple(map(str, statement.exported_columns.keys()))
         self.has_one_plan = has_one_plan
         self.runs = 0
 
