@@ -17,12 +17,14 @@ from bench.database import Server
 from bench.endpoints import ENDPOINTS
 from bench.figures import percentile
 from bench.fill import CLERK
+from bench.load import Clients
 from bench.plan import results_of
 from bench.preparing import filled_database, say
 from bench.report import listed, page, table, write
 from bench.systems import BACKDESK, SYSTEMS, TUTORIAL, Running, System, running
 
 MIXED: Final = tuple(one for one in ENDPOINTS if one.name in {"me", "item", "own-page"})
+WARM_UP: Final = Clients(requests=200, connections=8)
 OWED: Final = (Outcome.FAILED, Outcome.BROKEN, Outcome.HUNG)
 LEGEND: Final = (
     "Milliseconds are those of accepted requests alone, as their clients saw them. Refused is a 503"
@@ -90,6 +92,8 @@ def how(crowd: Crowd) -> str:
 def ask_as_crowd(running: Running, crowd: Crowd) -> Borne:
     token = token_for(running, CLERK)
     rows = Rows(running.items)
+    for endpoint in MIXED:
+        WARM_UP(running, endpoint, rows, token=token, start=0)
     begun = time.perf_counter()
 
     def requests_of(client: int) -> Iterator[bytes]:
