@@ -8,7 +8,7 @@ from bench.fill import EXPORTERS_ITEMS
 from bench.systems import SYSTEMS, System
 
 
-def read_options(arguments: Sequence[str] | None = None) -> Namespace:
+def read_options() -> Namespace:
     parser = ArgumentParser(
         prog="python3 manage.py bench", description="What a request costs, beside other frameworks."
     )
@@ -29,7 +29,10 @@ def read_options(arguments: Sequence[str] | None = None) -> Namespace:
     parser.add_argument("--clients", type=int, default=500, help="of a crowd (500)")
     parser.add_argument("--systems", type=_names_of(SYSTEMS), help="some, with commas between")
     parser.add_argument("--endpoints", type=_names_of(ENDPOINTS), help="likewise")
-    return parser.parse_args(arguments)
+    options = parser.parse_args()
+    if options.what == "growth" and options.up_to <= options.items:
+        parser.error("--up-to has to be more than --items")
+    return options
 
 
 def _items(text: str) -> int:
