@@ -68,6 +68,15 @@ def headers_of(endpoint: Endpoint, token: str | None) -> dict[str, str]:
     return headers | ({"Authorization": f"Bearer {token}"} if token else {})
 
 
+def as_bytes(endpoint: Endpoint, rows: Rows, number: int, token: str | None) -> bytes:
+    path, body = (rows.fill_in(text, number) for text in (endpoint.path, endpoint.body))
+    headers = {"Host": "127.0.0.1", "User-Agent": endpoint.name} | headers_of(endpoint, token)
+    if body:
+        headers["Content-Length"] = str(len(body))
+    lines = (f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"{endpoint.method} {path} HTTP/1.1\r\n{''.join(lines)}\r\n{body}".encode()
+
+
 def token_for(running: Running, caller: int | None) -> str | None:
     """Sign in, as the system itself has it done."""
     if caller is None:

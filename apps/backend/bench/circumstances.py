@@ -32,7 +32,7 @@ print(*sorted(f"{one.name.lower()} {one.version}" for one in distributions()), s
 """
 
 
-def circumstances(database_url: str, *, items: int, how: str, python: Path) -> dict[str, str]:
+def circumstances(database_url: str, *, items: str, how: str, python: Path) -> dict[str, str]:
     ((version,),) = run(database_url, "SHOW server_version")
     ((fsync,),) = run(database_url, "SHOW fsync")
     return {
@@ -41,7 +41,7 @@ def circumstances(database_url: str, *, items: int, how: str, python: Path) -> d
         "machine": f"{_processor()}, {os.cpu_count()} cores, load before {os.getloadavg()[0]:.1f}",
         "Python": platform.python_version(),
         "PostgreSQL": f"{version.split()[0]}, fsync {fsync}",
-        "peers": ", ".join(_packages(python)),
+        "packages": ", ".join(_packages(python)),
         "rows": f"{USERS} users, {items} items",
         "how": how,
     }

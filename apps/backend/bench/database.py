@@ -1,4 +1,4 @@
-"""One PostgreSQL, with a database for Backdesk and one for its peers."""
+"""One PostgreSQL, with databases for Backdesk and its peers."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,55 +11,69 @@ from sqlalchemy.engine import URL, make_url
 from bench.measure import parent_of
 from tests.services.postgresql import running_postgresql
 
-NAMES: Final = ("backdesk_bench", "backdesk_bench_peers")
-# A production server's memory. Vacuum runs between measurements, not in the middle of one.
-OPTIONS: Final = {"shared_buffers": "512MB", "max_connections": "200", "autovacuum": "off"}
+# Memory that holds a million items and their indexes, so that what is measured is no matter of how
+# many fit. Vacuum runs between measurements, not in the middle of one.
+OPTIONS: Final = {"shared_buffers": "2GB", "max_connections": "200", "autovacuum": "off"}
+
+
+@dataclass(frozen=True)
+class Server:
+    url: URL
+    pid: int
 
 
 @dataclass(frozen=True)
 class Database:
+    """The same rows twice: for Backdesk, and for its peers, which have other columns."""
+
     backdesk: str
     peers: str
+    items: int
     server_pid: int
 
 
 class NotHereError(Exception):
-    """The database is on another machine, and what it costs there cannot be read."""
+    def __init__(self) -> None:
+        super().__init__("the database is elsewhere, and what it costs there cannot be read.")
 
 
 @contextmanager
-def database(url: str | None) -> Iterator[Database]:
-    """Make both databases, in the given server or one of our own, and drop them afterwards."""
+def server(url: str | None) -> Iterator[Server]:
+    """Yield the given one, or one of our own. Raises NotHereError."""
     if url is None:
-        with running_postgresql(**OPTIONS) as server, _databases(make_url(server.url())) as made:
-            yield made
+        with running_postgresql(**OPTIONS) as own:
+            yield _seen(own.url())
     else:
-        with _databases(make_url(url)) as made:
-            yield made
+        yield _seen(url)
 
 
-@contextmanager
-def _databases(server: URL) -> Iterator[Database]:
-    plain = server.set(drivername="postgresql")
-    urls = [plain.set(database=name).render_as_string(hide_password=False) for name in NAMES]
-    own = plain.render_as_string(hide_password=False)
-    drop = [f"DROP DATABASE IF EXISTS {name} WITH (FORCE)" for name in NAMES]
-    run(own, *drop, *(f"CREATE DATABASE {name}" for name in NAMES))
-    try:
-        yield Database(urls[0], urls[1], _server_pid(own))
-    finally:
-        run(own, *drop)
-
-
-def _server_pid(url: str) -> int:
+def _seen(url: str) -> Server:
     """Raises NotHereError where the server's processes are not seen."""
-    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+    plain = make_url(url).set(drivername="postgresql")
+    with closing(psycopg2.connect(_text(plain))) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (backend,) = cursor.fetchone() or (0,)
         try:
-            return parent_of(backend)  # While it lives.
+            return Server(plain, parent_of(backend))  # While it lives.
         except OSError:
             raise NotHereError from None
+
+
+@contextmanager
+def database(server: Server, *, items: int) -> Iterator[Database]:
+    """Make both, empty, and drop them afterwards."""
+    names = (f"backdesk_bench_{items}", f"backdesk_bench_{items}_peers")
+    drop = [f"DROP DATABASE IF EXISTS {one} WITH (FORCE)" for one in names]
+    run(_text(server.url), *drop, *(f"CREATE DATABASE {one}" for one in names))
+    try:
+        urls = [_text(server.url.set(database=one)) for one in names]
+        yield Database(urls[0], urls[1], items, server.pid)
+    finally:
+        run(_text(server.url), *drop)
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
 
 
 def run(url: str, *statements: str) -> list[Any]:

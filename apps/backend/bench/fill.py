@@ -84,22 +84,23 @@ FROM generate_series(1, {items}) AS n,
 """
 
 
-def fill(database: Database, *, items: int, hashed_password: str) -> None:
+def fill(database: Database, *, hashed_password: str, for_peers: bool = True) -> None:
     """Give both the same rows, and the peers' tables the indexes of Backdesk's."""
-    run(database.peers, PEERS_TABLES)
     statements = (
         FILL_USERS.format(users=USERS, overseer=OVERSEER, hashed_password=hashed_password),
         FILL_ITEMS.format(
-            items=items,
+            items=database.items,
             users=USERS,
             clerk=CLERK,
-            clerks=items // CLERKS_ITEMS,
+            clerks=step_of(database.items),
             exporter=EXPORTER,
-            exporters=items // EXPORTERS_ITEMS,
+            exporters=database.items // EXPORTERS_ITEMS,
         ),
     )
-    run(database.backdesk, *statements, "VACUUM ANALYZE", "CHECKPOINT")
-    run(database.peers, *statements, *_indexes(database.backdesk), "VACUUM ANALYZE", "CHECKPOINT")
+    last = ("VACUUM ANALYZE", "CHECKPOINT")
+    run(database.backdesk, *statements, *last)
+    if for_peers:
+        run(database.peers, PEERS_TABLES, *statements, *_indexes(database.backdesk), *last)
 
 
 def _indexes(url: str) -> Iterator[str]:

@@ -1,13 +1,14 @@
-"""Many requests at once: by wrk, or without it by threads of our own."""
+"""Many requests at once: by wrk, or without it by clients of our own."""
 
 import json
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from bench.asking import Connection, Rows, headers_of
+from bench.asking import Rows, as_bytes, headers_of
+from bench.clients import Outcome, ask_at_once
 from bench.endpoints import Endpoint
 from bench.figures import percentile
 from bench.fill import CLERKS_ITEMS, USERS
@@ -74,30 +75,20 @@ class Clients:
         self, running: Running, endpoint: Endpoint, rows: Rows, *, token: str | None, start: int
     ) -> Load:
         clients = endpoint.at_once or self.connections
-        shares = [range(start + first, start + self.requests, clients) for first in range(clients)]
-
-        def ask_share(numbers: range) -> list[tuple[int, float]]:
-            with Connection(running) as connection:
-                return [_timed(connection, endpoint, rows, number, token) for number in numbers]
-
+        requests = [
+            as_bytes(endpoint, rows, number, token)
+            for number in range(start, start + self.requests)
+        ]
         begun = time.perf_counter()
-        with ThreadPoolExecutor(clients) as threads:
-            answers = [answer for share in threads.map(ask_share, shares) for answer in share]
-        times = [milliseconds for _, milliseconds in answers]
+        told = ask_at_once(running.url, [requests[first::clients] for first in range(clients)])
+        seconds = time.perf_counter() - begun
+        times = [one.milliseconds for one in told]
+        outcomes = Counter(one.outcome for one in told)
         return Load(
-            requests=len(answers),
-            seconds=time.perf_counter() - begun,
+            requests=len(told),
+            seconds=seconds,
             p50_ms=percentile(times, 0.5),
             p99_ms=percentile(times, 0.99),
-            refused=sum(status != endpoint.status for status, _ in answers),
-            broken=0,
+            refused=outcomes[Outcome.REFUSED] + outcomes[Outcome.FAILED],
+            broken=outcomes[Outcome.BROKEN] + outcomes[Outcome.HUNG],
         )
-
-
-def _timed(
-    connection: Connection, endpoint: Endpoint, rows: Rows, number: int, token: str | None
-) -> tuple[int, float]:
-    path, body = (rows.fill_in(text, number) for text in (endpoint.path, endpoint.body))
-    begun = time.perf_counter()
-    answer = connection.ask(endpoint, path, body, token=token)
-    return answer.status, (time.perf_counter() - begun) * 1000

@@ -41,15 +41,15 @@ class Plan:
 
 
 def smoke_plan(options: Namespace) -> Plan:
-    """A few seconds, on the run time's own packages alone."""
-    rounds, requests = 3, 200
+    """Half a minute, on the run time's own packages alone."""
+    rounds, requests = 3, 100
     return Plan(
         systems=[one for one in SYSTEMS if one.name in {BACKDESK, TUTORIAL}],
         endpoints=_chosen_endpoints(options.endpoints or SMOKE_ENDPOINTS),
         items=10_000,
         rounds=rounds,
         starts=1,
-        warm_up=Clients(requests=50, connections=4),
+        warm_up=Clients(requests=30, connections=4),
         source=Clients(requests=requests, connections=4),
         how=f"{rounds} rounds of {requests} requests",
         find_python=lambda: Path(sys.executable),
@@ -61,9 +61,8 @@ def full_plan(options: Namespace) -> Plan:
     """Raises MissingToolError."""
     if shutil.which("wrk") is None:
         raise MissingToolError("wrk is missing; on Debian or Ubuntu: sudo apt install wrk")
-    rounds, seconds = (2, 1.0) if options.quick else (options.rounds, options.seconds)
+    rounds, seconds = (2, 1.0) if options.quick else (options.rounds, options.seconds or 5)
     connections = options.connections
-    is_whole = not (options.quick or options.systems or options.endpoints)
     return Plan(
         systems=_chosen_systems(options.systems),
         endpoints=_chosen_endpoints(options.endpoints),
@@ -75,8 +74,14 @@ def full_plan(options: Namespace) -> Plan:
         how=f"{rounds} rounds of {seconds:g} s, wrk with {connections} connections, one worker"
         f" each with {POOL_SIZE} connections to the database",
         find_python=peers_python,
-        results=(RESULTS if is_whole else SCRATCH) / f"{options.items}-items",
+        results=results_of(options, f"{options.items}-items"),
     )
+
+
+def results_of(options: Namespace, name: str) -> Path:
+    """Return where to keep them: whole ones with the code, others for the while."""
+    is_part = options.quick or options.systems or options.endpoints
+    return (SCRATCH if is_part else RESULTS) / name
 
 
 def _chosen_systems(names: frozenset[str] | None) -> list[System]:

@@ -11,7 +11,7 @@ from statistics import mean
 from typing import Final
 from urllib.parse import urlsplit
 
-from bench.asking import Rows, headers_of, token_for
+from bench.asking import Rows, as_bytes, token_for
 from bench.database import Database
 from bench.endpoints import ENDPOINTS, Endpoint
 from bench.fill import tidy
@@ -60,15 +60,6 @@ def ask_in_turn(running: Running, endpoint: Endpoint, rows: Rows, token: str | N
         for number in range(WARM_UP + REQUESTS):
             connection.sendall(as_bytes(endpoint, rows, number, token))
             read_answer(answers)
-
-
-def as_bytes(endpoint: Endpoint, rows: Rows, number: int, token: str | None) -> bytes:
-    path, body = (rows.fill_in(text, number) for text in (endpoint.path, endpoint.body))
-    headers = {"Host": "127.0.0.1", "User-Agent": endpoint.name} | headers_of(endpoint, token)
-    if body:
-        headers["Content-Length"] = str(len(body))
-    lines = (f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"{endpoint.method} {path} HTTP/1.1\r\n{''.join(lines)}\r\n{body}".encode()
 
 
 def read_answer(answers: BufferedReader) -> None:

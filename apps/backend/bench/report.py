@@ -1,7 +1,7 @@
 """What was measured, as a table for people and as JSON for programs."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -9,11 +9,11 @@ from typing import Any, Final
 from bench.endpoints import Endpoint
 from bench.figures import Spread, paired_ratios, spread
 from bench.rounds import Sample
-from bench.systems import BACKDESK, System
+from bench.systems import System
 
 LEGEND: Final = (
-    "Application and database together, divided round by round; the median of the rounds. Over 1"
-    " is dearer than Backdesk, under 1 cheaper."
+    "Application and database together, divided round by round by what the first line's system"
+    " took; the median of the rounds. Over 1 is dearer, under 1 cheaper."
 )
 
 
@@ -27,16 +27,18 @@ class Footprint:
 
 @dataclass(frozen=True)
 class Report:
+    """The first of the systems is what the others are compared with."""
+
+    title: str
     circumstances: dict[str, str]
     systems: Sequence[System]
     endpoints: Sequence[Endpoint]
     footprints: dict[str, Footprint]
     samples: Sequence[Sample]
+    remark: str = ""
 
     def write(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".json").write_text(json.dumps(self._as_json(), indent=1) + "\n")
-        path.with_suffix(".md").write_text(self.as_markdown())
+        write(path, self.as_markdown(), self._as_json())
 
     def _as_json(self) -> dict[str, Any]:
         return {
@@ -46,28 +48,22 @@ class Report:
         }
 
     def as_markdown(self) -> str:
-        told = "\n".join(f"- {name}: {value}" for name, value in self.circumstances.items())
-        tables = (self._endpoint_table(endpoint) for endpoint in self.endpoints)
-        return (
-            "\n\n".join(
-                (
-                    "# Backdesk beside its peers",
-                    told,
-                    "## Processor time per request, as a multiple of Backdesk's",
-                    LEGEND,
-                    self.overview(),
-                    "## Start and memory",
-                    self._footprint_table(),
-                    *tables,
-                )
-            )
-            + "\n"
+        return page(
+            f"# {self.title}",
+            listed(self.circumstances),
+            "## Processor time per request, as a multiple of the first line's",
+            LEGEND,
+            self.overview(),
+            self.remark,
+            "## Start and memory",
+            self._footprint_table(),
+            *(self._endpoint_table(endpoint) for endpoint in self.endpoints),
         )
 
     def overview(self) -> str:
         header = ["", *(endpoint.name for endpoint in self.endpoints)]
         lines = [
-            [system.text, *(f"{self._ratios(system, one).median:.2f}" for one in self.endpoints)]
+            [system.text, *(f"{self.ratios(system, one).median:.2f}" for one in self.endpoints)]
             for system in self.systems
         ]
         return table(header, lines)
@@ -86,7 +82,7 @@ class Report:
     def _endpoint_table(self, endpoint: Endpoint) -> str:
         header = [
             *("", "requests/s", "p50 ms", "p99 ms", "µs per request", "application", "database"),
-            "to Backdesk's (least, most)",
+            "to the first line's (least, most)",
         ]
         lines = [list(self._line(system, endpoint)) for system in self.systems]
         title = f"## {endpoint.name}: {endpoint.text}\n\n`{endpoint.method} {endpoint.path}`"
@@ -94,7 +90,7 @@ class Report:
 
     def _line(self, system: System, endpoint: Endpoint) -> Iterator[str]:
         samples = self._of(system.name, endpoint)
-        ratios = self._ratios(system, endpoint)
+        ratios = self.ratios(system, endpoint)
         yield system.text
         yield f"{_median(one.load.requests / one.load.seconds for one in samples):.0f}"
         yield f"{_median(one.load.p50_ms for one in samples):.2f}"
@@ -104,10 +100,10 @@ class Report:
         yield f"{_median(one.database_microseconds for one in samples):.0f}"
         yield f"{ratios.median:.2f} ({ratios.least:.2f}, {ratios.most:.2f})"
 
-    def _ratios(self, system: System, endpoint: Endpoint) -> Spread:
+    def ratios(self, system: System, endpoint: Endpoint) -> Spread:
         its, ours = (
             {one.round: one.microseconds for one in self._of(name, endpoint)}
-            for name in (system.name, BACKDESK)
+            for name in (system.name, self.systems[0].name)
         )
         return spread(paired_ratios(its, ours))
 
@@ -117,6 +113,20 @@ class Report:
 
 def _median(values: Iterator[float]) -> float:
     return spread(list(values)).median
+
+
+def write(path: Path, text: str, content: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
+    path.with_suffix(".md").write_text(text)
+
+
+def page(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def listed(circumstances: Mapping[str, str]) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in circumstances.items())
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -36,7 +36,6 @@ class FailedRequestsError(Exception):
 class Bench:
     systems: Sequence[Running]
     endpoints: Sequence[Endpoint]
-    rows: Rows
     server_pid: int
 
     def take_round(self, number: int, source: Source, tick: Callable[[], None]) -> list[Sample]:
@@ -50,11 +49,12 @@ class Bench:
 
     def _measure(self, running: Running, endpoint: Endpoint, source: Source, number: int) -> Sample:
         token = token_for(running, endpoint.caller)
+        rows = Rows(running.items)
         before = self._processor_seconds(running)
-        load = source(running, endpoint, self.rows, token=token, start=number * 1_000_000)
+        load = source(running, endpoint, rows, token=token, start=number * 1_000_000)
         after = self._processor_seconds(running)
         if endpoint.writes:
-            tidy(running.database_url, items=self.rows.items)
+            tidy(running.database_url, items=running.items)
         if not load.requests or load.refused or load.broken:
             raise FailedRequestsError(f"{running.system.name}, {endpoint.name}: {load}")
         app, database = (

@@ -72,6 +72,7 @@ class Running:
     system: System
     url: str
     database_url: str
+    items: int
     pid: int
     seconds_to_first_answer: float
 
@@ -95,10 +96,20 @@ def running(system: System, database: Database, *, python: Path) -> Iterator[Run
         try:
             _wait_for_answer(port, process, log)
             seconds = time.perf_counter() - begun
-            yield Running(system, f"http://127.0.0.1:{port}", database_url, process.pid, seconds)
+            url = f"http://127.0.0.1:{port}"
+            yield Running(system, url, database_url, database.items, process.pid, seconds)
         finally:
-            process.terminate()
-            process.wait(timeout=STOP_SECONDS)
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """By force, where it has locked up."""
+    process.terminate()
+    try:
+        process.wait(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _environment(database_url: str, port: int) -> Mapping[str, str]:

@@ -30,6 +30,8 @@ ROOTS: Final = (TOP, BACKEND, BACKEND / "app", BACKEND / "tests", DOCS)
 MADE_LATER: Final = {
     ".env",
     ".venv",
+    "build/bench",
+    "build/peers",
     "build/sbom.json",
     "data",
     "data/backdesk.db",

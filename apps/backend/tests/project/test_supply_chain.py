@@ -184,7 +184,7 @@ def test_gate_passes_nothing_by() -> None:
     assert re.findall(r"\|\| *(?:true|:|exit 0)|set \+[euo]|--exit-zero|--ignore-vuln", gate) == []
 
 
-@pytest.mark.parametrize("command", ["lint", "audit", "test"])
+@pytest.mark.parametrize("command", ["lint", "audit", "test", "bench"])
 def test_gate_runs(command: str) -> None:
     gate = (TOP / ".ci" / "run").read_text(encoding="utf-8")
 

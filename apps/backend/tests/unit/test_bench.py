@@ -8,13 +8,18 @@ from email.message import Message
 import pytest
 
 from bench.asking import Answer, Rows
+from bench.endpoints import ENDPOINTS
 from bench.equality import content_of
 from bench.figures import paired_ratios, percentile, rotated, spread
+from bench.growth import verdict
+from bench.load import Load
 from bench.measure import megabytes, processor_seconds, read_stat
 from bench.picture import PARTS, draw
 from bench.profiling import middle
-from bench.report import table
+from bench.report import Report, table
+from bench.rounds import Sample
 from bench.spans import Clock
+from bench.systems import System
 
 
 def test_ratios_pair_the_rounds() -> None:
@@ -85,6 +90,25 @@ def test_table_is_aligned() -> None:
         "| a    |  1 |",
         "| long | 22 |",
     ]
+
+
+def test_report_compares_with_its_first_line() -> None:
+    one, other = System("one", "One"), System("other", "The other")
+    load = Load(requests=10, seconds=1, p50_ms=1, p99_ms=2, refused=0, broken=0)
+    samples = [
+        Sample(name, "me", number, load, app, 100)
+        for name, costs in {"one": (100, 300), "other": (300, 500)}.items()
+        for number, app in enumerate(costs)
+    ]
+    report = Report("Two", {"when": "now"}, [one, other], ENDPOINTS[:1], {}, samples)
+
+    assert [report.ratios(system, ENDPOINTS[0]).median for system in (one, other)] == [1, 1.75]
+    assert report.overview().splitlines()[-1] == "| The other | 1.75 |"
+
+
+def test_verdict_names_what_grows() -> None:
+    assert verdict({"me": 1.1, "page": 1.25, "item": 0.5}) == "Over 1.1: page (1.25)."
+    assert verdict({"me": 1.0}) == "Over 1.1: none."
 
 
 def test_clock_gives_each_moment_to_whoever_is_at_work() -> None:
