@@ -3,13 +3,14 @@
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import __version__
 from app.api.api import add_routes
@@ -24,11 +25,10 @@ from app.core.rate_limit import RateLimiter
 from app.core.security import HASHES_AT_ONCE
 from app.db.session import dispose
 from app.middleware.admission import AdmissionMiddleware
+from app.middleware.answer_headers import AnswerHeadersMiddleware
 from app.middleware.head import HeadMiddleware
 from app.middleware.problem import ProblemMiddleware
-from app.middleware.rate_limit_headers import RateLimitHeadersMiddleware
 from app.middleware.request_context import RequestContextMiddleware
-from app.middleware.security_headers import SecurityHeadersMiddleware
 from app.middleware.slow_body import SlowBodyMiddleware
 from app.middleware.trusted_host import HostMiddleware
 from app.tasks.background import background_jobs
@@ -58,6 +58,18 @@ class Backdesk(FastAPI):
     `add_middleware` would put them inside the ones that answer crashes and large bodies.
     """
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """FastAPI would look at each request whether somebody traces it; that is known once."""
+        if scope["type"] != "http" or self.middleware_stack is None or self.is_traced:
+            await super().__call__(scope, receive, send)
+        else:
+            scope["app"] = self
+            await self.middleware_stack(scope, receive, send)
+
+    @cached_property
+    def is_traced(self) -> bool:
+        return self._native_telemetry.enabled()
+
     def build_middleware_stack(self) -> ASGIApp:
         settings = get_settings()
         app: ASGIApp = ShortWay(super().build_middleware_stack(), app=self)
@@ -66,7 +78,6 @@ class Backdesk(FastAPI):
             app = HostMiddleware(app, allowed_hosts=hosts)
         app = AdmissionMiddleware(app, limit=settings.MAX_REQUESTS_IN_FLIGHT)
         app = ProblemMiddleware(app)
-        app = RateLimitHeadersMiddleware(app)
         if settings.ALLOWED_ORIGINS:
             app = CORSMiddleware(
                 app,
@@ -85,7 +96,7 @@ class Backdesk(FastAPI):
 
 def seen_by_every_answer(app: ASGIApp) -> ASGIApp:
     is_https = get_settings().PUBLIC_URL.startswith("https:")
-    app = SecurityHeadersMiddleware(app, docs_path="/docs", is_https=is_https)
+    app = AnswerHeadersMiddleware(app, docs_path="/docs", is_https=is_https)
     return RequestContextMiddleware(app)
 
 

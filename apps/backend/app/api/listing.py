@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from types import NoneType
 from typing import Annotated, Any, Final, get_args, get_origin
 
@@ -20,6 +21,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
+from starlette.datastructures import QueryParams
 
 from app.api.deps import OptionalUser
 from app.api.dialects import ParameterError, Parameters, translate, translate_filter
@@ -31,6 +33,7 @@ from app.schemas.base import DIGITS, MAX_SAFE_INTEGER, Moment, Schema, refuse_un
 from app.schemas.listing import Filter, ListQuery, Operator, SortKey
 
 DEFAULT_LIMIT: Final = 100
+KEPT_QUERIES: Final = 500
 
 _Text = Annotated[str, Field(max_length=1000), AfterValidator(refuse_unstorable_text)]
 _Whole = Annotated[int, Field(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER), DIGITS]
@@ -89,26 +92,36 @@ class ListParameters:
         }
         self._sortable = schema.sortable or frozenset(_scalar_fields(schema))
         fields: dict[str, Any] = {
-            parameter: (_list_of(annotation), [])
+            parameter: (_list_of(annotation), Field(default_factory=list))
             for parameter, (*_, annotation) in self._filters.items()
         }
         if trash_for is not None:
             fields["deleted"] = (Annotated[list[bool], _ONCE], [False])
+        self._read_text = lru_cache(maxsize=KEPT_QUERIES)(self._parsed)  # Panels repeat themselves.
         self._model: type[_Paging] = create_model(
             f"{schema.__name__}List", __base__=_Paging, **fields
         )
 
     def __call__(self, request: Request, actor: OptionalUser) -> ListQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
-        return self.read(request.query_params.multi_items(), actor)
+        text = request.scope["query_string"]
+        return self._for(actor, self._read_text(text, get_settings().MAX_PAGE_SIZE))
 
     def read(self, parameters: Iterable[tuple[str, str]], actor: Principal | None) -> ListQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
+        return self._for(actor, self._translated(parameters))
+
+    def _parsed(self, text: bytes, _max_page_size: int) -> ListQuery:
+        return self._translated(QueryParams(text).multi_items())
+
+    def _translated(self, parameters: Iterable[tuple[str, str]]) -> ListQuery:
         try:
             native = translate(parameters)
         except ParameterError as error:
             raise _refusal(error.parameter, str(error)) from None
-        query = self._read(native)
+        return self._read(native)
+
+    def _for(self, actor: Principal | None, query: ListQuery) -> ListQuery:
         if query.deleted and not (actor and self._trash_for and actor.may(self._trash_for)):
             raise PermissionDeniedError
         return query

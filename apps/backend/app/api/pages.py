@@ -1,7 +1,7 @@
 """The headers of a list's page: where it stands, and how to get to the others."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 from urllib.parse import urlencode
 
 from fastapi import Request, Response
@@ -29,7 +29,7 @@ def answer_page(
     links = {}
     if page.next_cursor is not None:
         response.headers["X-Next-Cursor"] = page.next_cursor
-        links["next"] = {"after": page.next_cursor, "limit": query.limit}
+        links["next"] = f"{urlencode({'after': page.next_cursor})}&limit={query.limit}"
     if page.total is not None:
         count = len(page.records)
         place = f"{query.skip}-{query.skip + count - 1}" if count else "*"
@@ -38,24 +38,25 @@ def answer_page(
         if page.total.is_estimated:
             response.headers["X-Total-Count-Estimated"] = "true"
         links = _offset_links(query, page.total.count)
-    if links and len(request.url.query) <= LONGEST_REPEATED_QUERY:
+    if links and len(request.scope["query_string"]) <= LONGEST_REPEATED_QUERY:
+        page_url = _repeated(request)
         response.headers["Link"] = ", ".join(
-            f'<{_page_url(request, place)}>; rel="{name}"' for name, place in links.items()
+            f'<{page_url}{place}>; rel="{name}"' for name, place in links.items()
         )
     return page.records
 
 
-def _offset_links(query: ListQuery, total: int) -> dict[str, dict[str, Any]]:
+def _offset_links(query: ListQuery, total: int) -> dict[str, str]:
     skips = {"first": 0, "last": max(total - 1, 0) // query.limit * query.limit}
     if query.skip > 0:
         skips["prev"] = max(query.skip - query.limit, 0)
     if query.skip + query.limit < total:
         skips["next"] = query.skip + query.limit
-    return {name: {"skip": skip, "limit": query.limit} for name, skip in skips.items()}
+    return {name: f"skip={skip}&limit={query.limit}" for name, skip in skips.items()}
 
 
-def _page_url(request: Request, place: Mapping[str, Any]) -> str:
-    kept = [
-        (name, value) for name, value in request.query_params.multi_items() if name not in PAGING
-    ]
-    return f"{request.url.path}?{urlencode([*kept, *place.items()])}"
+def _repeated(request: Request) -> str:
+    """Return the URL with all that does not say which page is meant."""
+    asked = request.query_params.multi_items()
+    kept = urlencode([(name, value) for name, value in asked if name not in PAGING])
+    return f"{request.url.path}?{kept}{'&' if kept else ''}"

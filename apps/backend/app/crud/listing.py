@@ -100,13 +100,14 @@ def get_page(
         if not continues:
             raise CursorUnsupportedSortError
         values |= read_cursor(table, query)
-    rows = _page(listing, scope, asked.shape).all(db, values)
+    shape = asked.shape
+    rows = _page(listing, scope, shape).all(db, values)
     records = rows[: query.limit]
     has_more = continues and len(rows) > query.limit
 
     return Page(
         records=records,
-        total=None if query.after else _total(db, listing, scope, query, values, len(rows)),
+        total=None if query.after else _total(db, listing, scope, shape, values, len(rows)),
         next_cursor=make_cursor(table, query, records[-1]) if has_more else None,
     )
 
@@ -174,21 +175,22 @@ def _total(
     db: Session,
     listing: Listing,
     scope: ColumnElement[bool],
-    query: ListQuery,
+    shape: Shape,
     values: Mapping[str, Any],
     seen: int,
 ) -> Total:
     """Count only where the page itself does not tell: it is neither the last one nor past it."""
-    is_last = seen <= query.limit and (seen > 0 or query.skip == 0)
+    skip = values.get("skip", 0)
+    is_last = seen <= shape.limit and (seen > 0 or skip == 0)
     if is_last:
-        return Total(query.skip + seen)
-    shape = listing.ask(query).shape.without_place()
-    counting = _counting(listing, scope, shape, get_settings().MAX_EXACT_TOTAL)
+        return Total(skip + seen)
+    bound = get_settings().MAX_EXACT_TOTAL
+    counting = _counting(listing, scope, shape.without_place(), bound)
     total = count_rows(db, counting, values)
     if not total.is_estimated:
         return total
     # Whatever is estimated, the page has seen so many rows, or the end of them.
-    count = max(total.count, query.skip + seen) if seen else min(total.count, query.skip)
+    count = max(total.count, skip + seen) if seen else min(total.count, skip)
     return Total(count, is_estimated=True)
 
 

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.config import get_settings
 from app.core.origin import Origin
+from app.middleware.raw_headers import first_header
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -85,26 +86,26 @@ class RequestContextMiddleware:
         scope.setdefault("state", {}).update(request_id=request_id, origin=origin)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        if client_id := Headers(scope=scope).get("x-request-id"):
+        if client_id := first_header(scope, b"x-request-id"):
             structlog.contextvars.bind_contextvars(client_request_id=client_id[:_CLIENT_ID_LENGTH])
+        await self.app(scope, receive, _logging(scope, origin, send) if self.logs_access else send)
 
-        started_at = time.perf_counter()
-        header = (b"x-request-id", request_id.encode())
 
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], header]
-                if self.logs_access:
-                    milliseconds = (time.perf_counter() - started_at) * 1000
-                    log.info(
-                        "request",
-                        method=scope["method"],
-                        path=scope["path"],
-                        status=message["status"],
-                        ms=round(milliseconds, 1),
-                        user_id=origin.actor_id,
-                        address=origin.address,
-                    )
-            await send(message)
+def _logging(scope: Scope, origin: Origin, send: Send) -> Send:
+    started_at = time.perf_counter()
 
-        await self.app(scope, receive, send_with_id)
+    async def send_and_log(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            milliseconds = (time.perf_counter() - started_at) * 1000
+            log.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=message["status"],
+                ms=round(milliseconds, 1),
+                user_id=origin.actor_id,
+                address=origin.address,
+            )
+        await send(message)
+
+    return send_and_log

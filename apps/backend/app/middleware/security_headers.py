@@ -1,8 +1,9 @@
-"""The headers that every answer carries."""
+"""What every answer tells the browser to keep to."""
 
+from collections.abc import Sequence
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+Headers = Sequence[tuple[bytes, bytes]]
 
 _ALWAYS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -20,29 +21,9 @@ _DOCS_CSP: Final = (
     ),
 )
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
-_CACHE: Final = (b"cache-control", b"private, no-cache")
+UNCACHED: Final = (b"cache-control", b"private, no-cache")  # Unless the answer says otherwise.
 
 
-class SecurityHeadersMiddleware:
-    def __init__(self, app: ASGIApp, docs_path: str, *, is_https: bool) -> None:
-        self.app = app
-        self.docs_path = docs_path
-        self.is_https = is_https  # As clients reach it: a proxy in front may end the TLS.
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        csp = _DOCS_CSP if scope["path"] == self.docs_path else _CSP
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = [*message["headers"], *_ALWAYS, csp]
-                if self.is_https or scope["scheme"] == "https":
-                    headers.append(_HSTS)
-                if all(name != b"cache-control" for name, _ in headers):
-                    headers.append(_CACHE)
-                message["headers"] = headers
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
+def security_headers(*, is_docs: bool, is_https: bool) -> Headers:
+    policy = _DOCS_CSP if is_docs else _CSP
+    return (*_ALWAYS, policy, _HSTS) if is_https else (*_ALWAYS, policy)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.middleware.problem import problem_response
+from app.middleware.raw_headers import first_header
 
 HOST_NOT_ALLOWED: Final = "HOST_NOT_ALLOWED"
 
@@ -26,7 +26,7 @@ class HostMiddleware:
         if scope["type"] != "http" or scope["path"].startswith("/health") or self._knows(scope):
             await self.app(scope, receive, send)
             return
-        log.warning("host refused", host=Headers(scope=scope).get("host"))
+        log.warning("host refused", host=first_header(scope, b"host"))
         refusal = problem_response(
             scope,
             400,
@@ -36,5 +36,6 @@ class HostMiddleware:
         await refusal(scope, receive, send)
 
     def _knows(self, scope: Scope) -> bool:
-        host = Headers(scope=scope).get("host", "").rpartition("]")[2].partition(":")[0].lower()
+        given = first_header(scope, b"host") or ""
+        host = given.rpartition("]")[2].partition(":")[0].lower()
         return host in self.names or (bool(self.endings) and host.endswith(self.endings))

@@ -77,7 +77,7 @@ class Schema(BaseModel):
 
     sortable: ClassVar[frozenset[str] | None] = None
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, use_enum_values=True)
 
 
 class InputSchema(BaseModel):
