@@ -18,8 +18,9 @@ from app.core.origin import Origin
 from app.crud.batch import delete_batch
 from app.crud.export import Export, get_export
 from app.crud.listing import Listing, Page, get_page, public_columns
+from app.db.driver_session import UnitOfWork
 from app.db.loading import load_rows
-from app.db.session import UnitOfWork, origin_of
+from app.db.session import origin_of
 from app.models.audit_event import AuditEvent
 from app.models.mixins import AuditMixin
 from app.schemas.audit import AuditPublic

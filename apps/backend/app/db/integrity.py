@@ -6,12 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+import psycopg2  # type: ignore[import-untyped]  # Ships no types.
 from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import PoolProxiedConnection
 
 from app.core.errors import ConflictError, DomainError, InvalidInputError, UnavailableError
 from app.db.base import Base
+
+postgresql: Final[Any] = PGDialect_psycopg2(dbapi=psycopg2)  # type: ignore[no-untyped-call]  # So there.
 
 _SQLITE_OUT_OF_REACH: Final = ("locked", "unable to open", "disk is full", "disk I/O error")
 _SQLITE_FOREIGN_KEY: Final = "FOREIGN KEY constraint failed"
@@ -102,6 +107,25 @@ def domain_error(error: DBAPIError | PoolTimeoutError) -> DomainError | None:
     sqlstate: str | None = getattr(error.orig, "pgcode", None)
     family = _by_words(error) if sqlstate is None else _by_sqlstate(sqlstate)
     return family() if family is not None else None
+
+
+def error_of_driver(
+    error: psycopg2.Error, statement: str, *, lent: PoolProxiedConnection
+) -> DBAPIError:
+    """Return what SQLAlchemy would raise for it. A connection that is lost goes from the pool."""
+    is_lost = postgresql.is_disconnect(error, lent.dbapi_connection, None)
+    if is_lost:
+        lent.invalidate(error)
+    made: DBAPIError = DBAPIError.instance(
+        statement,
+        None,
+        error,
+        psycopg2.Error,
+        hide_parameters=True,
+        connection_invalidated=is_lost,
+        dialect=postgresql,
+    )
+    return made
 
 
 def _by_sqlstate(sqlstate: str) -> type[DomainError] | None:

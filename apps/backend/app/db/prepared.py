@@ -14,21 +14,17 @@ from typing import Any, Final
 import psycopg2  # type: ignore[import-untyped]  # Ships no types.
 import structlog
 from sqlalchemy import Insert, Select, Update
-from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
-from app.db.integrity import FORGOTTEN
-from app.db.reading import ReadingSession
-from app.db.statements import EXPLAINED, with_options
+from app.db.driver_session import DriverSession, ReadingSession
+from app.db.integrity import FORGOTTEN, error_of_driver, postgresql
+from app.db.statements import EXPLAINED, opening, with_options
 
 RUNS_BEFORE_PREPARED: Final = 3
 MOST_PREPARED: Final = 200  # On one connection.
 _KNOWN: Final = "prepared"  # The key of a pooled connection's `info`: the names that it knows.
 _PARAMETER: Final = re.compile(r"%\((\w+)\)s")
-
-_dialect: Final[Any] = PGDialect_psycopg2(dbapi=psycopg2)  # type: ignore[no-untyped-call]  # So in SQLAlchemy.
 
 log = structlog.get_logger("backdesk.prepared")
 
@@ -65,34 +61,35 @@ class Prepared:
     def _rows(
         self, db: Session, values: Mapping[str, Any], **options: Any
     ) -> Sequence[Sequence[Any]]:
-        if (lent := _driver_connection(db)) is not None:
-            rows = self._run(lent, values, options)
-            if rows is not None:
-                return rows
+        lent = db.driver_connection() if isinstance(db, DriverSession) else None
+        if lent is not None:
+            try:
+                return self._run(lent, values, options)
+            except psycopg2.Error as error:
+                if not self._may_run_again(db, lent, error):
+                    raise error_of_driver(error, self._sql, lent=lent) from error
         result = db.execute(self.statement, dict(values), execution_options=options)
         return result.all() if self.names else ()
 
     def _run(
         self, lent: PoolProxiedConnection, values: Mapping[str, Any], options: Mapping[str, Any]
-    ) -> Sequence[Sequence[Any]] | None:
-        """Return None where SQLAlchemy has to run it, and knows what the trouble is."""
+    ) -> Sequence[Sequence[Any]]:
         driver: Any = lent.dbapi_connection
-        try:
-            with driver.cursor() as cursor:
-                text = self._sql if options.get(EXPLAINED) else self._text(lent)
-                cursor.execute(with_options(text, options), self._parameters_of(values))
-                return cursor.fetchall() if self.names else ()
-        except psycopg2.Error as error:
-            if error.pgcode in FORGOTTEN:
-                lent.info[_KNOWN] = None
-                log.warning("prepared statements are not kept here", sqlstate=error.pgcode)
-                if driver.autocommit:
-                    return None
-            if _dialect.is_disconnect(error, driver, None):
-                return None
-            raise DBAPIError.instance(
-                self._sql, None, error, psycopg2.Error, hide_parameters=True, dialect=_dialect
-            ) from error
+        with driver.cursor() as cursor:
+            text = self._sql if options.get(EXPLAINED) else self._text(lent)
+            text = opening(with_options(text, options), lent.info)
+            cursor.execute(text, self._parameters_of(values))
+            return cursor.fetchall() if self.names else ()
+
+    def _may_run_again(
+        self, db: Session, lent: PoolProxiedConnection, error: psycopg2.Error
+    ) -> bool:
+        """Tell whether SQLAlchemy is to run it: it knows what to do about a lost connection."""
+        if is_forgotten := error.pgcode in FORGOTTEN:
+            lent.info[_KNOWN] = None
+            log.warning("prepared statements are not kept here", sqlstate=error.pgcode)
+        is_lost = postgresql.is_disconnect(error, lent.dbapi_connection, None)
+        return isinstance(db, ReadingSession) and (is_forgotten or is_lost)
 
     def _parameters_of(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         parameters = {**self._constants, **values}
@@ -115,7 +112,7 @@ class Prepared:
 
     @cached_property
     def _compiled(self) -> Any:
-        return self.statement.compile(dialect=_dialect)
+        return self.statement.compile(dialect=postgresql)
 
     @cached_property
     def _sql(self) -> str:
@@ -129,9 +126,9 @@ class Prepared:
     def _writers(self) -> Sequence[tuple[str, Callable[[Any], Any]]]:
         """Of the parameters that the driver cannot write by itself, such as JSON."""
         types = {
-            name: one.type.dialect_impl(_dialect) for name, one in self._compiled.binds.items()
+            name: one.type.dialect_impl(postgresql) for name, one in self._compiled.binds.items()
         }
-        writers = ((name, one.bind_processor(_dialect)) for name, one in types.items())
+        writers = ((name, one.bind_processor(postgresql)) for name, one in types.items())
         return [(name, write) for name, write in writers if write is not None]
 
     @cached_property
@@ -152,12 +149,3 @@ class Prepared:
     def _execution(self) -> str:
         places = ", ".join(f"%({name})s" for name in self._parameters)
         return f"EXECUTE {self._name}({places})" if places else f"EXECUTE {self._name}"
-
-
-def _driver_connection(db: Session) -> PoolProxiedConnection | None:
-    """Return PostgreSQL's, and None for SQLite."""
-    if db.bind is None or db.bind.dialect.name != "postgresql":
-        return None
-    if isinstance(db, ReadingSession):
-        return db.driver_connection()
-    return db.connection().connection

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
+from sqlalchemy import Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
@@ -24,8 +24,8 @@ from app.core.security import HASHES_AT_ONCE
 from app.db import sqlite
 from app.db.borrowing import note_borrowers, refuse_if_given_up
 from app.db.copying import allow_copying
+from app.db.driver_session import ReadingSession, UnitOfWork, end_open_transaction
 from app.db.integrity import READ_ONLY_TRANSACTION
-from app.db.reading import ReadingSession
 from app.db.sqlite import SINGLE_STATEMENTS
 from app.db.statements import heed_options
 
@@ -42,10 +42,6 @@ _FOR_EXPORTS: Final = {
 }
 
 _building = threading.Lock()
-
-
-class UnitOfWork(Session):
-    """One transaction. What is written in it may be audited (`crud/audit.py`)."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,6 @@ def _database() -> _Database:
 def _build() -> _Database:
     settings = get_settings()
     engine = _create_engine(settings)
-    # Every statement its own transaction: one round trip, not three.
     reading = engine.execution_options(**{SINGLE_STATEMENTS: True})
     options: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
     return _Database(
@@ -123,8 +118,7 @@ def _adapt(engine: Engine, settings: Settings, *, seconds: float) -> None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         sqlite.adapt(engine, statement_seconds=seconds)
     else:
-        event.listen(engine, "begin", _begin_postgresql)
-        event.listen(engine, "reset", _reset_postgresql)
+        event.listen(engine, "reset", end_open_transaction)
         event.listen(engine, "handle_error", _leave_standby)
         heed_options(engine)
     note_borrowers(engine)
@@ -133,12 +127,14 @@ def _adapt(engine: Engine, settings: Settings, *, seconds: float) -> None:
 @contextmanager
 def unit_of_work(origin: Origin | None = None) -> Iterator[Session]:
     """Commit when the block ends well, roll back when it raises, and when it was a rehearsal."""
-    with _database().units.begin() as db:
+    with _database().units() as db:
         db.info[ORIGIN] = origin or Origin()
         yield db
         refuse_if_given_up()
         if _REHEARSAL in db.info:
             db.rollback()
+        else:
+            db.commit()
 
 
 def rehearse(db: Session) -> None:
@@ -195,20 +191,6 @@ def _connect_args(settings: Settings, *, seconds: float, **more: str) -> dict[st
         "keepalives_idle": 30,
         "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
     }
-
-
-def _begin_postgresql(connection: Connection) -> None:
-    """Send no BEGIN. SQLAlchemy's AUTOCOMMIT does the same, but sets the isolation level each
-    time, which is a round trip to PostgreSQL; this flag is the driver's own.
-    """
-    if connection.get_execution_options().get(SINGLE_STATEMENTS):
-        driver: Any = connection.connection.dbapi_connection
-        driver.autocommit = True
-
-
-def _reset_postgresql(connection: Any, *_: object) -> None:
-    if connection.autocommit:
-        connection.autocommit = False
 
 
 def _leave_standby(context: ExceptionContext) -> None:

@@ -11,20 +11,32 @@ WITHIN_SECONDS: Final = "within_seconds"
 EXPLAINED: Final = "explained"
 
 
+# The key of a pooled connection's `info`: the next statement opens a transaction.
+BEGINS: Final = "begins"
+
+
 def heed_options(engine: Engine) -> None:
     """Of PostgreSQL; SQLite's clock is in `db/sqlite.py`."""
     event.listen(engine, "before_cursor_execute", _put_before, retval=True)
 
 
 def _put_before(
-    _connection: Connection,
-    _cursor: Any,
+    connection: Connection,
+    cursor: Any,
     statement: str,
     parameters: Any,
     context: Any,
-    _is_many: bool,
+    is_many: bool,
 ) -> tuple[str, Any]:
-    return with_options(statement, context.execution_options), parameters
+    statement = with_options(statement, context.execution_options)
+    if is_many and connection.info.get(BEGINS):
+        cursor.execute(opening("", connection.info))
+    return opening(statement, connection.info), parameters
+
+
+def opening(statement: str, info: dict[Any, Any]) -> str:
+    """Begin the transaction in the same round trip, where it has not begun."""
+    return f"BEGIN; {statement}" if info.pop(BEGINS, False) else statement
 
 
 def with_options(statement: str, options: Mapping[str, Any]) -> str:

@@ -1,0 +1,107 @@
+"""Sessions that take the driver's connection as it comes from the pool.
+
+On PostgreSQL, prepared statements (`db/prepared.py`) run right on it; whatever else is asked goes
+through SQLAlchemy, over the same connection. The driver commits by itself: so a read is a single
+round trip, and a unit of work sends its BEGIN together with its first statement.
+"""
+
+from typing import Any, NoReturn
+
+import psycopg2  # type: ignore[import-untyped]  # Ships no types.
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE  # type: ignore[import-untyped]  # Likewise.
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+from app.db.integrity import error_of_driver
+from app.db.statements import BEGINS
+
+
+class DriverSession(Session):
+    _begins = False  # Whether the first statement opens a transaction.
+    _lent: PoolProxiedConnection | None = None
+    _connection: Connection | None = None
+
+    def driver_connection(self) -> PoolProxiedConnection | None:
+        """Return PostgreSQL's, and None for SQLite."""
+        engine: Any = self.bind
+        if self._lent is None and engine.dialect.name == "postgresql":
+            lent: PoolProxiedConnection = engine.raw_connection()
+            driver: Any = lent.dbapi_connection
+            driver.autocommit = True
+            lent.info[BEGINS] = self._begins
+            self._lent = lent
+        return self._lent
+
+    def get_bind(self, *arguments: Any, **options: Any) -> Engine | Connection:
+        lent = self.driver_connection()
+        if lent is None:
+            return super().get_bind(*arguments, **options)
+        if self._connection is None:
+            engine: Any = self.bind
+            self._connection = Connection(engine, connection=lent)
+        return self._connection
+
+    def close(self) -> None:
+        super().close()
+        if self._connection is not None:
+            self._connection.close()
+        elif self._lent is not None:
+            self._lent.close()
+        self._connection = self._lent = None
+
+
+class ReadingSession(DriverSession):
+    """Each of its statements is a transaction of its own, so it must not write."""
+
+
+class UnitOfWork(DriverSession):
+    """One transaction. What is written in it may be audited (`crud/audit.py`)."""
+
+    _begins = True
+
+    def commit(self) -> None:
+        super().commit()
+        self._end("COMMIT")
+
+    def rollback(self) -> None:
+        super().rollback()
+        self._end("ROLLBACK")
+
+    def _end(self, statement: str) -> None:
+        """Raises DBAPIError."""
+        driver: Any = self._lent and self._lent.dbapi_connection
+        if self._lent is None or driver is None or not _is_in_transaction(driver):
+            return
+        try:
+            with driver.cursor() as cursor:
+                cursor.execute(statement)
+        except psycopg2.Error as error:
+            raise error_of_driver(error, statement, lent=self._lent) from error
+        self._lent.info[BEGINS] = True
+
+
+def end_open_transaction(driver: Any, record: ConnectionPoolEntry, _state: object) -> None:
+    """Whatever comes back to the pool in the middle of a unit of work has failed."""
+    if driver.closed or not driver.autocommit:
+        return
+    if _is_in_transaction(driver):
+        with driver.cursor() as cursor:
+            cursor.execute("ROLLBACK")
+    record.info.pop(BEGINS, None)
+    driver.autocommit = False
+
+
+def _is_in_transaction(driver: Any) -> bool:
+    return not driver.closed and driver.get_transaction_status() != TRANSACTION_STATUS_IDLE
+
+
+@event.listens_for(ReadingSession, "before_flush")
+def _refuse_flush(*_: object) -> NoReturn:
+    raise RuntimeError("A session for reading has changes to write. Use unit_of_work().")
+
+
+@event.listens_for(ReadingSession, "do_orm_execute")
+def _refuse_change(state: ORMExecuteState) -> None:
+    if state.is_insert or state.is_update or state.is_delete:
+        _refuse_flush()
