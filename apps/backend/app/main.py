@@ -1,7 +1,6 @@
 """The application, put together. Importing it connects to nothing."""
 
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from functools import cached_property
 from typing import Any
@@ -18,6 +17,7 @@ from app.api.error_handlers import add_error_handlers
 from app.api.openapi import document, operation_id
 from app.api.short_way import ShortWay
 from app.api.streaming import WriterThreads
+from app.api.threads import Threads
 from app.core.cache import Cache
 from app.core.config import Settings, get_settings
 from app.core.logging import configure_logging
@@ -48,6 +48,8 @@ EXPOSED_HEADERS = (
     "X-Total-Count",
     "X-Total-Count-Estimated",
 )
+
+PROBES_AT_ONCE = 2  # They must not wait for requests.
 
 log = structlog.get_logger("backdesk.main")
 
@@ -132,11 +134,10 @@ def create_app() -> Backdesk:
         generate_unique_id_function=operation_id,
     )
     app.state.api_prefix = settings.API_V1_STR
-    app.state.threads = ThreadPoolExecutor(settings.DB_POOL_SIZE, thread_name_prefix="request")
-    app.state.hashing_threads = ThreadPoolExecutor(HASHES_AT_ONCE, thread_name_prefix="hashing")
-    app.state.import_threads = ThreadPoolExecutor(
-        settings.IMPORTS_AT_ONCE, thread_name_prefix="import"
-    )
+    app.state.threads = Threads(settings.DB_POOL_SIZE, name="request")
+    app.state.hashing_threads = Threads(HASHES_AT_ONCE, name="hashing")
+    app.state.import_threads = Threads(settings.IMPORTS_AT_ONCE, name="import")
+    app.state.probe_threads = Threads(PROBES_AT_ONCE, name="probe")
     app.state.export_threads = WriterThreads(settings.EXPORTS_AT_ONCE)
     app.state.limiter = RateLimiter(settings)
     app.state.cache = Cache(settings)

@@ -13,18 +13,19 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import fastapi.routing
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.orm import Session
-from starlette.routing import Router
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 import app.crud
 from app.api import deps, one_visit
+from app.api.short_way import ShortWay
 from app.cli.protocol import GuardedProtocol
 from app.cli.server import serve
 from app.crud import auth as crud_auth
+from app.db.driver_session import UnitOfWork
+from app.db.prepared import Prepared
 from app.main import Backdesk
 from bench.places import SPANS
 from bench.spans import Clock
@@ -38,6 +39,7 @@ HANDLER: Final = "dependencies"
 AUTHENTICATION: Final = "authentication"
 CRUD: Final = "crud"
 SQLALCHEMY: Final = "SQLAlchemy"
+PREPARED: Final = "prepared statements"
 DRIVER: Final = "driver"
 ANSWER: Final = "answer"
 
@@ -45,7 +47,7 @@ RECEIVING: Final = (GuardedProtocol, "data_received")
 ANSWERING: Final = (RequestResponseCycle, "run_asgi")
 LAYERS: Final[tuple[tuple[Any, str, str], ...]] = (
     (Backdesk, MIDDLEWARE, SERVER),
-    (Router, ROUTING, MIDDLEWARE),
+    (ShortWay, ROUTING, MIDDLEWARE),
 )
 LABEL: Final = b"user-agent"
 SESSION_METHODS: Final = ("__init__", "execute", "scalar", "scalars", "flush", "commit", "close")
@@ -109,8 +111,8 @@ def _layer(
 
 def watch_work(clock: Clock) -> None:
     clock.watch(one_visit, "run_in_time", THREAD)
-    clock.watch(one_visit, "_visit", HANDLER)
-    clock.watch(fastapi.routing, "serialize_response", ANSWER)
+    clock.watch(one_visit, "take", HANDLER)
+    watch_answers(clock)
     for one in pkgutil.iter_modules(app.crud.__path__, "app.crud."):
         module = importlib.import_module(one.name)
         for name, function in inspect.getmembers(module, inspect.isfunction):
@@ -121,8 +123,20 @@ def watch_work(clock: Clock) -> None:
     clock.watch(deps, "count_user", AUTHENTICATION)
     for name in SESSION_METHODS:
         clock.watch(Session, name, SQLALCHEMY)
+    clock.watch(Prepared, "_rows", PREPARED)
+    clock.watch(Prepared, "_run", DRIVER)
+    clock.watch(UnitOfWork, "_end", DRIVER)
     for name in ROUND_TRIPS:
         clock.watch(PGDialect_psycopg2, name, DRIVER)
+
+
+def watch_answers(clock: Clock) -> None:
+    serializer_of = one_visit.serializer_of
+
+    def watched(route: Any) -> Callable[..., Any]:
+        return clock.wrap(serializer_of(route), ANSWER)
+
+    setattr(one_visit, "serializer_of", watched)  # noqa: B010  It is a clock's, not the product's.
 
 
 if __name__ == "__main__":

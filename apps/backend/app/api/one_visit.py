@@ -9,7 +9,6 @@ for a connection.
 
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import ContextVar
 from functools import partial
@@ -35,7 +34,7 @@ from app.api.limits import AddressLimit
 from app.api.media_type import refuse_other_media_type
 from app.api.plan import Progress, lay_out, read_json, take
 from app.api.serialization import serializer_of
-from app.api.threads import run_in_time
+from app.api.threads import Threads, run_in_time
 from app.core.config import get_settings
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -120,7 +119,7 @@ def _one_visit_handler(route: Any, visited: OneVisitRoute, stock: Handler | None
             await request.body()  # A dependency may look at it, and must not wait for it.
         if stock is not None and overrides and overrides.dependency_overrides:
             return await stock(request)
-        threads: ThreadPoolExecutor = getattr(request.app.state, visited.executor)
+        threads: Threads = getattr(request.app.state, visited.executor)
         try:
             return await run_in_time(
                 threads,

@@ -1,3 +1,4 @@
+import gc
 import math
 import os
 import socket
@@ -14,6 +15,7 @@ from app.core.config import Settings, get_settings
 from app.core.logging import configure_logging
 from app.db.integrity import DatabaseUnavailableError
 from app.db.migrations import is_usable, migrate
+from app.main import Backdesk, create_app
 
 # On top of what a request may take, so that every accepted one is answered before the end.
 GRACE_SECONDS = 10
@@ -47,7 +49,7 @@ def serve(
     _refuse_taken_port(host, port)
     _warn_of_database()
     uvicorn.run(
-        "app.main:create_app",
+        "app.cli.server:app_to_serve",
         factory=True,
         host=host,
         port=port,
@@ -62,6 +64,14 @@ def serve(
         timeout_graceful_shutdown=math.ceil(settings.REQUEST_TIMEOUT_SECONDS) + GRACE_SECONDS,
         timeout_worker_healthcheck=WORKER_START_SECONDS,
     )
+
+
+def app_to_serve() -> Backdesk:
+    """What is there now stays to the end: the collector of garbage need not look at it again."""
+    app = create_app()
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 def _reachable_at(host: str, port: int) -> Settings:

@@ -42,6 +42,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import one_visit
 from app.api.one_visit import OneVisitRoute
+from app.api.threads import Threads
 
 CONTEXT: ContextVar[str] = ContextVar("test_one_visit", default="unset")
 
@@ -366,7 +367,7 @@ def add_failures(router: APIRouter) -> None:
 
 def make_app(route_class: type[APIRoute]) -> FastAPI:
     app = FastAPI()
-    app.state.threads = ThreadPoolExecutor(2, thread_name_prefix="one-visit")
+    app.state.threads = Threads(2, name="one-visit")
     app.state.traces = []
     router = APIRouter(route_class=route_class, prefix="/x")
     add_plain(router)
@@ -529,7 +530,7 @@ def test_one_visit_leaves_the_document_as_it_is(pair: Pair) -> None:
 
 def client_of(*endpoints: Callable[..., Any]) -> TestClient:
     app = FastAPI()
-    app.state.threads = ThreadPoolExecutor(2, thread_name_prefix="one-visit")
+    app.state.threads = Threads(2, name="one-visit")
     router = APIRouter(route_class=OneVisitRoute)
     for endpoint in endpoints:
         router.add_api_route(f"/{endpoint.__name__}", endpoint, methods=["GET"])

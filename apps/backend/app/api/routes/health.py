@@ -6,7 +6,7 @@ from fastapi import Request
 from app.api.deps import uncounted
 from app.api.problems import problems
 from app.api.routing import Router
-from app.api.threads import run_in_time
+from app.api.threads import Threads, run_in_time
 from app.core.errors import UnavailableError
 from app.core.rate_limit import RedisUnavailableError
 from app.db.borrowing import RequestTimeoutError
@@ -30,15 +30,17 @@ async def get_health() -> Health:
 @router.get("/ready", response_model=Readiness, responses=problems(503), dependencies=[uncounted])
 async def get_readiness(request: Request) -> Readiness:
     """Tell whether requests can be served: database and Redis answer, and the schema fits."""
-    if not await _ask(is_usable, DatabaseUnavailableError):
+    threads: Threads = request.app.state.probe_threads
+    if not await _ask(threads, is_usable, DatabaseUnavailableError):
         raise SchemaNotReadyError
-    await _ask(request.app.state.limiter.refuse_silent_redis, RedisUnavailableError)
+    refuse_silent_redis = request.app.state.limiter.refuse_silent_redis
+    await _ask(threads, refuse_silent_redis, RedisUnavailableError)
     return Readiness(status="ready")
 
 
-async def _ask(part: Callable[[], T], refusal: type[UnavailableError]) -> T:
+async def _ask(threads: Threads, part: Callable[[], T], refusal: type[UnavailableError]) -> T:
     """What is frozen would hold any driver's call for longer."""
     try:
-        return await run_in_time(None, part, seconds=READINESS_TIMEOUT_SECONDS)
+        return await run_in_time(threads, part, seconds=READINESS_TIMEOUT_SECONDS)
     except RequestTimeoutError:
         raise refusal from None
