@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 import app.crud
 from app.api import deps, one_visit
+from app.api.serialization import serializer_of
 from app.api.short_way import ShortWay
 from app.cli.protocol import GuardedProtocol
 from app.cli.server import serve
@@ -131,8 +132,6 @@ def watch_work(clock: Clock) -> None:
 
 
 def watch_answers(clock: Clock) -> None:
-    serializer_of = one_visit.serializer_of
-
     def watched(route: Any) -> Callable[..., Any]:
         return clock.wrap(serializer_of(route), ANSWER)
 
