@@ -23,7 +23,7 @@ from app.db import migrations
 from app.db.session import dispose, exporting, get_engine
 from app.main import create_app
 from app.models import Base, User
-from tests.driver import BEGIN, COMMIT, ROLLBACK, noted_round_trips
+from tests.driver import BEGIN, BEGIN_IMMEDIATE, COMMIT, OPENING, ROLLBACK, noted_round_trips
 from tests.factories import make_token, make_user
 from tests.server import Server, running_server
 
@@ -146,8 +146,8 @@ def statements(database: None) -> Iterator[list[str]]:
     told: list[str] = []
 
     def note(statement: str) -> None:
-        if not statement.startswith((BEGIN, COMMIT, ROLLBACK)):
-            told.append(statement)
+        if statement not in {BEGIN, BEGIN_IMMEDIATE, COMMIT, ROLLBACK}:
+            told.append(statement.removeprefix(OPENING))
 
     with exporting() as reading:
         of_exports = reading.bind

@@ -13,6 +13,8 @@ from psycopg2.extensions import (  # type: ignore[import-untyped]  # Ships no ty
 from sqlalchemy import Engine, event
 
 BEGIN, COMMIT, ROLLBACK = "BEGIN", "COMMIT", "ROLLBACK"
+BEGIN_IMMEDIATE = "BEGIN IMMEDIATE"  # SQLite's.
+OPENING = "BEGIN; "  # What may stand before a statement, in the same message.
 
 _PREPARATION = re.compile(r"PREPARE (\w+) AS (.*); EXECUTE \1\b", re.DOTALL)
 _EXECUTION = re.compile(r"\bEXECUTE (\w+)")
@@ -48,7 +50,10 @@ def _in_full(statement: str | bytes) -> str:
     if preparation := _PREPARATION.search(text):
         _prepared[preparation[1]] = preparation[2]
     execution = _EXECUTION.search(text)
-    return _prepared[execution[1]] if execution else text
+    if execution is None:
+        return text
+    opening = OPENING if text.startswith(OPENING) else ""
+    return f"{opening}{_prepared[execution[1]]}"
 
 
 def _noting_connection(note: Note) -> type:

@@ -44,6 +44,8 @@ def update_row(
 def _insertion(model: type[Base], names: Sequence[str], returned: Sequence[str]) -> Prepared:
     table = table_of(model)
     statement = insert(table).values({name: bindparam(name) for name in names})
+    if not returned:
+        return Prepared(statement.inline())  # Else SQLAlchemy would ask for the id.
     return Prepared(statement.returning(*(table.c[name] for name in returned)))
 
 
