@@ -24,7 +24,7 @@ Note = Callable[[str], None]
 
 
 @contextmanager
-def noted_round_trips(engine: Engine, note: Note) -> Iterator[None]:
+def noted_round_trips(engine: Engine, note: Note, *, with_values: bool = False) -> Iterator[None]:
     """Have each message to the database noted; prepared statements are told in full.
 
     Of SQLite, which is in this process, the statements.
@@ -34,7 +34,7 @@ def noted_round_trips(engine: Engine, note: Note) -> Iterator[None]:
         note(statement)
 
     def connect(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
-        options["connection_factory"] = _noting_connection(note)
+        options["connection_factory"] = _noting_connection(note, with_values=with_values)
 
     is_sqlite = engine.dialect.name == "sqlite"
     listened = ("before_cursor_execute", note_statement) if is_sqlite else ("do_connect", connect)
@@ -56,12 +56,12 @@ def _in_full(statement: str | bytes) -> str:
     return f"{opening}{_prepared[execution[1]]}"
 
 
-def _noting_connection(note: Note) -> type:
+def _noting_connection(note: Note, *, with_values: bool) -> type:
     class NotingCursor(cursor):  # type: ignore[misc]  # Ships no types.
         def execute(self, query: Any, variables: Any = None) -> None:
             if not self.connection.autocommit and self.connection.status == STATUS_READY:
                 note(BEGIN)
-            note(_in_full(query))
+            note(_in_full(self.mogrify(query, variables) if with_values else query))
             super().execute(query, variables)
 
         def copy_expert(self, sql: Any, file: Any, *arguments: Any) -> None:

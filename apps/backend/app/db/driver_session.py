@@ -26,7 +26,7 @@ class DriverSession(Session):
         """Return PostgreSQL's, and None for SQLite."""
         engine: Any = self.bind
         if self._lent is None and engine.dialect.name == "postgresql":
-            lent: PoolProxiedConnection = engine.raw_connection()
+            lent: PoolProxiedConnection = _borrow(engine)
             driver: Any = lent.dbapi_connection
             driver.autocommit = True
             lent.info[BEGINS] = self._begins
@@ -81,6 +81,18 @@ class UnitOfWork(DriverSession):
         self._lent.info[BEGINS] = True
 
 
+class ExportingSession(Session):
+    """Reads at length, row by row, in one transaction."""
+
+
+def _borrow(engine: Engine) -> PoolProxiedConnection:
+    """Raises DBAPIError, and SQLAlchemy's TimeoutError."""
+    try:
+        return engine.raw_connection()
+    except psycopg2.Error as error:
+        raise error_of_driver(error, "", lent=None) from error
+
+
 def end_open_transaction(driver: Any, record: ConnectionPoolEntry, _state: object) -> None:
     """Whatever comes back to the pool in the middle of a unit of work has failed."""
     if driver.closed or not driver.autocommit:
@@ -97,11 +109,13 @@ def _is_in_transaction(driver: Any) -> bool:
 
 
 @event.listens_for(ReadingSession, "before_flush")
+@event.listens_for(ExportingSession, "before_flush")
 def _refuse_flush(*_: object) -> NoReturn:
     raise RuntimeError("A session for reading has changes to write. Use unit_of_work().")
 
 
 @event.listens_for(ReadingSession, "do_orm_execute")
+@event.listens_for(ExportingSession, "do_orm_execute")
 def _refuse_change(state: ORMExecuteState) -> None:
     if state.is_insert or state.is_update or state.is_delete:
         _refuse_flush()

@@ -110,11 +110,11 @@ def domain_error(error: DBAPIError | PoolTimeoutError) -> DomainError | None:
 
 
 def error_of_driver(
-    error: psycopg2.Error, statement: str, *, lent: PoolProxiedConnection
+    error: psycopg2.Error, statement: str, *, lent: PoolProxiedConnection | None
 ) -> DBAPIError:
     """Return what SQLAlchemy would raise for it. A connection that is lost goes from the pool."""
-    is_lost = postgresql.is_disconnect(error, lent.dbapi_connection, None)
-    if is_lost:
+    is_lost = postgresql.is_disconnect(error, lent and lent.dbapi_connection, None)
+    if is_lost and lent is not None:
         lent.invalidate(error)
     made: DBAPIError = DBAPIError.instance(
         statement,

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from app.db.base import Base
-from app.db.writing import insert_row, table_of
+from app.db.writing import table_of
 
 MANY: Final = 50  # Fewer rows are no slower as a list of values.
 
@@ -50,9 +50,6 @@ def _last_id(db: Session, table: Table) -> int:
 def load_rows(db: Session, *, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows, all with the same keys. Raises IntegrityError."""
     if not rows:
-        return
-    if len(rows) == 1:
-        insert_row(db, model=model, values=rows[0])
         return
     table = table_of(model)
     if len(rows) < MANY or db.get_bind().dialect.name != "postgresql":

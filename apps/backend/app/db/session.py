@@ -24,7 +24,12 @@ from app.core.security import HASHES_AT_ONCE
 from app.db import sqlite
 from app.db.borrowing import note_borrowers, refuse_if_given_up
 from app.db.copying import allow_copying
-from app.db.driver_session import ReadingSession, UnitOfWork, end_open_transaction
+from app.db.driver_session import (
+    ExportingSession,
+    ReadingSession,
+    UnitOfWork,
+    end_open_transaction,
+)
 from app.db.integrity import READ_ONLY_TRANSACTION
 from app.db.sqlite import SINGLE_STATEMENTS
 from app.db.statements import heed_options
@@ -49,7 +54,7 @@ class _Database:
     engine: Engine
     units: sessionmaker[UnitOfWork]
     reads: sessionmaker[ReadingSession]
-    exports: sessionmaker[ReadingSession]
+    exports: sessionmaker[ExportingSession]
 
 
 def get_engine() -> Engine:
@@ -72,7 +77,7 @@ def _build() -> _Database:
         units=sessionmaker(engine, class_=UnitOfWork, **options),
         reads=sessionmaker(reading, class_=ReadingSession, autoflush=False, **options),
         exports=sessionmaker(
-            _create_export_engine(settings), class_=ReadingSession, autoflush=False, **options
+            _create_export_engine(settings), class_=ExportingSession, autoflush=False, **options
         ),
     )
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
 from app.core.permissions import Role
@@ -17,6 +17,7 @@ from app.db import migrations
 from app.db.session import get_engine
 from app.main import create_app
 from tests.conftest import WORKER, new_postgresql_database
+from tests.driver import noted_round_trips
 from tests.factories import make_token, make_user
 from tests.settings import changed_settings
 
@@ -90,23 +91,24 @@ def as_admin(client_as: Callable[..., TestClient]) -> TestClient:
 @pytest.fixture
 def plan_of(client_as: Callable[..., TestClient]) -> Iterator[Plans]:
     """Ask for a list, and return the plan of the statement that read the page."""
-    seen: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        seen.append((statement, parameters))
+    seen: list[str] = []
 
     def plan_of(client: TestClient, path: str, **asked: Any) -> Plan:
         seen.clear()
         response = client.get(f"{API}{path}", params={"limit": 50} | asked)
         assert response.status_code == 200, response.text
-        (page,) = [one for one in seen if "ORDER BY" in one[0]]
+        (page,) = [one for one in seen if "ORDER BY" in one]
         with get_engine().connect() as connection:
-            explained = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {page[0]}", page[1])
+            explained = connection.execute(text(f"EXPLAIN (FORMAT JSON) {escaped(page)}"))
             return list(nodes(explained.scalar_one()[0]["Plan"]))
 
-    event.listen(get_engine(), "before_cursor_execute", note)
-    yield plan_of
-    event.remove(get_engine(), "before_cursor_execute", note)
+    with noted_round_trips(get_engine(), seen.append, with_values=True):
+        yield plan_of
+
+
+def escaped(statement: str) -> str:
+    """Leave no colon that could begin a parameter."""
+    return statement.replace(":", r"\:")
 
 
 def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import Select, func, literal, literal_column, select, text
 
-from app.crud.counting import Total, count_rows
+from app.crud.counting import Counting, Total, count_rows
 from app.db.session import read_only
 from tests.conftest import POSTGRESQL
 from tests.settings import changed_settings
@@ -19,10 +19,14 @@ def nothing_after_a_while() -> Select[int]:
     return select(numbers.c.n).where(numbers.c.n < 0)
 
 
+def counting(matching: Select[int]) -> Counting:
+    return Counting(matching, deleted=False, bound=1000, has_one_plan=False)
+
+
 def test_count_that_takes_too_long_is_an_estimate() -> None:
     with changed_settings(STATEMENT_TIMEOUT_SECONDS="3"), read_only() as db:
-        total = count_rows(db, nothing_after_a_while())
-        next_total = count_rows(db, select(literal_column("1")))
+        total = count_rows(db, counting(nothing_after_a_while()), {})
+        next_total = count_rows(db, counting(select(literal_column("1"))), {})
 
     assert total.is_estimated
     assert next_total == Total(1)
@@ -31,7 +35,7 @@ def test_count_that_takes_too_long_is_an_estimate() -> None:
 @pytest.mark.postgresql
 def test_time_of_a_count_is_not_that_of_the_next_statement() -> None:
     with read_only() as db:
-        count_rows(db, select(literal_column("1")))
+        count_rows(db, counting(select(literal_column("1"))), {})
         timeout = db.scalar(text("SHOW statement_timeout"))
 
     assert timeout == "10s"
