@@ -70,7 +70,7 @@ def _noting_connection(note: Note, *, with_values: bool) -> type:
 
     class NotingConnection(connection):  # type: ignore[misc]  # Ships no types.
         def cursor(self, *arguments: Any, **options: Any) -> Any:
-            return super().cursor(*arguments, cursor_factory=NotingCursor, **options)
+            return super().cursor(*arguments, **{"cursor_factory": NotingCursor, **options})
 
         def commit(self) -> None:
             if self.status != STATUS_READY:

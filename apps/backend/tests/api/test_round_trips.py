@@ -27,7 +27,7 @@ POST   /api/v1/items/{deleted_id}/restore 5  the locked row, the change, the eve
 POST   /api/v1/usage/                     4  the counter, the entry
 PATCH  /api/v1/users/{user_id}            5  the locked row, the change, the event
 PATCH  /api/v1/users/me                   5  the locked row, the change, the event
-DELETE /api/v1/users/{user_id}            8  the locked row, its sessions and links, the change, the event
+DELETE /api/v1/users/{user_id}            8  the locked row, sessions, links, the change, the event
 """
 LINES = [line.split(maxsplit=3) for line in TABLE.splitlines() if line]
 BODIES: dict[str, Any] = {
