@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 from zipfile import ZipFile
@@ -96,13 +97,15 @@ def _answer(response: Response, changes: Changes) -> Answer:
     for name, value in response.headers.multi_items():
         headers.setdefault(name, []).append(without_chance(value))
     rows = {
-        f"{table} {key}": without_chance(
-            row and {name: row[name] for name in row.keys() - BY_CHANCE}
-        )
-        for table in changes.keys() - OURS_ALONE
-        for key, row in changes[table].items()
+        f"{table} {key}": without_chance(row and _without(row, BY_CHANCE))
+        for table, changed in _without(changes, OURS_ALONE).items()
+        for key, row in changed.items()
     }
     return Answer(response.status_code, headers, without_chance(_text(response.content)), rows)
+
+
+def _without(values: Mapping[str, Any], names: AbstractSet[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
 
 
 def _text(body: bytes) -> str:

@@ -170,7 +170,7 @@ class Cases:
     def _other_headers(self) -> Iterator[Case]:
         for name, value in HEADERS.items():
             yield self._with_headers((name, value))
-        for name in self._operation.parameters("header").keys() - {KEY}:
+        for name in sorted(self._operation.parameters("header").keys() - {KEY}):
             for value in TAGS:
                 yield self._with_headers((name, value))
             yield self._with_headers((name, '"999"'), (name, '"1"'))

@@ -71,16 +71,15 @@ class Snapshot:
 
     def _count_anew(self, connection: Connection) -> None:
         """Have the next ids be those that would have come then."""
-        last = {name: max(rows)[0] if rows else 0 for name, rows in self._rows.items()}
-        if connection.dialect.name == "sqlite":
-            given = [{"name": name, "last": last[name]} for name in self._tables]
-            statement = "UPDATE sqlite_sequence SET seq = :last WHERE name = :name"
-            connection.execute(text(statement), given)
-            return
         numbered = [name for name, table in self._tables.items() if "id" in table.c]
+        last = {name: max(self._rows[name], default=(0,))[0] for name in numbered}
+        if connection.dialect.name == "sqlite":
+            statement = text("UPDATE sqlite_sequence SET seq = :last WHERE name = :name")
+            connection.execute(statement, [{"name": name, "last": last[name]} for name in last])
+            return
         sequences = (
             func.setval(func.pg_get_serial_sequence(name, "id"), last[name] + 1, False)
-            for name in numbered
+            for name in last
         )
         connection.execute(select(*sequences))
 
