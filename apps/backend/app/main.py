@@ -18,6 +18,7 @@ from app.api.openapi import document, operation_id
 from app.api.short_way import ShortWay
 from app.api.streaming import WriterThreads
 from app.api.threads import Threads
+from app.core.affinity import roam
 from app.core.cache import Cache
 from app.core.config import Settings, get_settings
 from app.core.logging import configure_logging
@@ -135,9 +136,9 @@ def create_app() -> Backdesk:
     )
     app.state.api_prefix = settings.API_V1_STR
     app.state.threads = Threads(settings.DB_POOL_SIZE, name="request")
-    app.state.hashing_threads = Threads(HASHES_AT_ONCE, name="hashing")
-    app.state.import_threads = Threads(settings.IMPORTS_AT_ONCE, name="import")
-    app.state.probe_threads = Threads(PROBES_AT_ONCE, name="probe")
+    app.state.hashing_threads = Threads(HASHES_AT_ONCE, name="hashing", at_start=roam)
+    app.state.import_threads = Threads(settings.IMPORTS_AT_ONCE, name="import", at_start=roam)
+    app.state.probe_threads = Threads(PROBES_AT_ONCE, name="probe", at_start=roam)
     app.state.export_threads = WriterThreads(settings.EXPORTS_AT_ONCE)
     app.state.limiter = RateLimiter(settings)
     app.state.cache = Cache(settings)

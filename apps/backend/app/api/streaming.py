@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.api.outlet import Outlet
+from app.core.affinity import roam
 from app.core.config import get_settings
 from app.core.errors import DomainError, UnavailableError
 from app.db.borrowing import Borrower, RequestTimeoutError
@@ -32,7 +33,7 @@ class WriterThreads:
     """Nobody waits for one of them: that could take as long as an export does."""
 
     def __init__(self, count: int) -> None:
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix="export")
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="export", initializer=roam)
         self._free = Semaphore(count)
 
     def start(self, work: Callable[[], None]) -> asyncio.Future[None]:

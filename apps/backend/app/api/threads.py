@@ -34,7 +34,10 @@ class Threads:
     costs. They end with this object.
     """
 
-    def __init__(self, count: int, *, name: str) -> None:
+    def __init__(
+        self, count: int, *, name: str, at_start: Callable[[], None] = lambda: None
+    ) -> None:
+        self.at_start = at_start  # Of each thread, in it.
         self._count = count
         self._name = name
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
@@ -57,13 +60,17 @@ class Threads:
     def _start_thread(self) -> None:
         self._started += 1
         thread = Thread(
-            target=_take_jobs, args=(self._jobs,), name=f"{self._name}_{self._started}", daemon=True
+            target=_take_jobs,
+            args=(self._jobs, self.at_start),
+            name=f"{self._name}_{self._started}",
+            daemon=True,
         )
         thread.start()
         finalize(self, self._jobs.put, None)
 
 
-def _take_jobs(jobs: SimpleQueue[_Job | None]) -> None:
+def _take_jobs(jobs: SimpleQueue[_Job | None], at_start: Callable[[], None]) -> None:
+    at_start()
     while (job := jobs.get()) is not None:
         work, future = job
         if not future.cancelled():

@@ -11,6 +11,7 @@ import uvicorn
 from app.cli.accounts import ensure_admin
 from app.cli.console import console, fail
 from app.cli.seed import seed_once
+from app.core.affinity import OneCore
 from app.core.config import Settings, get_settings
 from app.core.logging import configure_logging
 from app.db.integrity import DatabaseUnavailableError
@@ -69,6 +70,11 @@ def serve(
 def app_to_serve() -> Backdesk:
     """What is there now stays to the end: the collector of garbage need not look at it again."""
     app = create_app()
+    if get_settings().STAY_ON_ONE_CORE:
+        core = OneCore()
+        core.join()  # The present thread is that of the event loop.
+        core.keep()
+        app.state.threads.at_start = core.join
     gc.collect()
     gc.freeze()
     return app

@@ -80,6 +80,10 @@ class Settings(BaseSettings):
             "Worker threads per process, each with a connection. Logins have a few of their own."
         ),
     )
+    STAY_ON_ONE_CORE: bool = Field(
+        True,
+        description="Whether a process keeps to one core, the least busy one (Linux).",
+    )
     DB_POOL_TIMEOUT_SECONDS: float = Field(
         5, gt=0, description="How long to wait for a free connection."
     )

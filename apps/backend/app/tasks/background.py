@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from app.core.affinity import roam
 from app.db.integrity import cause_of, domain_error, is_missing_table, without_values
 from app.tasks.schedule import due_jobs, run_if_due
 
@@ -34,6 +35,7 @@ def background_jobs(*, pause_seconds: float = PAUSE_SECONDS) -> Iterator[None]:
 
 
 def _work(stopping: Event, pause_seconds: float) -> None:
+    roam()
     told: str | None = None
     while not stopping.is_set():
         try:
