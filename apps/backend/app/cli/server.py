@@ -11,7 +11,7 @@ import uvicorn
 from app.cli.accounts import ensure_admin
 from app.cli.console import console, fail
 from app.cli.seed import seed_once
-from app.core.affinity import OneCore
+from app.core.affinity import OneCore, number_of_cores
 from app.core.config import Settings, get_settings
 from app.core.logging import configure_logging
 from app.db.integrity import DatabaseUnavailableError
@@ -21,6 +21,9 @@ from app.main import Backdesk, create_app
 # On top of what a request may take, so that every accepted one is answered before the end.
 GRACE_SECONDS = 10
 
+# Each has connections of its own; PostgreSQL allows a hundred, unless told otherwise.
+MOST_WORKERS = 4
+
 # A worker that does not answer its parent for so long is replaced; a busy machine is slow to start.
 WORKER_START_SECONDS = 20
 
@@ -28,9 +31,7 @@ log = structlog.get_logger("backdesk.server")
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)]
-Workers = Annotated[
-    int | None, typer.Option(help="Processes; else `WEB_CONCURRENCY`, else 1.", min=1)
-]
+Workers = Annotated[int | None, typer.Option(help="Processes; else `WEB_CONCURRENCY`.", min=1)]
 Reload = Annotated[bool, typer.Option("--reload", help="Start anew when a file changes.")]
 
 
@@ -43,9 +44,9 @@ def serve(
     host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = None, reload: Reload = False
 ) -> None:
     """Serve the API."""
-    if workers is not None:
-        os.environ["WEB_CONCURRENCY"] = str(workers)
-        get_settings.cache_clear()
+    settings = get_settings()
+    os.environ["WEB_CONCURRENCY"] = str(workers or sensible_workers(settings))
+    get_settings.cache_clear()
     settings = _reachable_at(host, port)
     _refuse_taken_port(host, port)
     _warn_of_database()
@@ -65,6 +66,15 @@ def serve(
         timeout_graceful_shutdown=math.ceil(settings.REQUEST_TIMEOUT_SECONDS) + GRACE_SECONDS,
         timeout_worker_healthcheck=WORKER_START_SECONDS,
     )
+
+
+def sensible_workers(settings: Settings) -> int:
+    """Return as many as the machine has cores, where they share a database and what is counted."""
+    shares_all = not settings.is_sqlite and settings.REDIS_URL is not None
+    is_own_machine = settings.ENVIRONMENT == "local"
+    if "WEB_CONCURRENCY" in settings.model_fields_set or is_own_machine or not shares_all:
+        return settings.WEB_CONCURRENCY
+    return min(MOST_WORKERS, number_of_cores())
 
 
 def app_to_serve() -> Backdesk:

@@ -23,6 +23,11 @@ _ALLOWED: Final = frozenset(os.sched_getaffinity(0)) if _can_choose else frozens
 Ticks = Mapping[int, int]  # At work, by core.
 
 
+def number_of_cores() -> int:
+    """Return how many of the machine's this process may use."""
+    return len(_ALLOWED) or os.cpu_count() or 1
+
+
 def roam() -> None:
     """Let the present thread run wherever there is room: it works outside of Python's lock."""
     if _can_choose:

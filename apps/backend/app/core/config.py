@@ -55,7 +55,9 @@ class Settings(BaseSettings):
         description="`local`, `staging` or `production`; weak settings are refused but in `local`.",
     )
     WEB_CONCURRENCY: int = Field(
-        1, ge=1, description="Server processes; `serve --workers` sets it."
+        1,
+        ge=1,
+        description="Server processes. Unset, with PostgreSQL and Redis: one per core, up to 4.",
     )
     PROJECT_NAME: str = Field("Backdesk", description="Shown in the documentation and in letters.")
     API_V1_STR: str = Field(
