@@ -1,17 +1,21 @@
 """Threads that hand over to each other stay on one core; those that work by themselves roam."""
 
+import os
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from app.core.affinity import number_of_cores
-from tests.absent import absent
 from tests.server import Server, running_server
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or number_of_cores() < 2,
+    reason="There is but one core, or no Linux to choose one.",
+)
 
 
 def test_threads_of_requests_stay_with_the_event_loop(server: Server) -> None:
-    if not Path("/proc").exists() or number_of_cores() < 2:
-        absent("a Linux with several cores")
     use(server)
 
     loop, *others = cores_of_threads(server.process.pid)
@@ -22,8 +26,6 @@ def test_threads_of_requests_stay_with_the_event_loop(server: Server) -> None:
 
 
 def test_threads_roam_where_that_is_wanted(tmp_path: Path) -> None:
-    if not Path("/proc").exists() or number_of_cores() < 2:
-        absent("a Linux with several cores")
     with running_server(
         database_url=f"sqlite:///{tmp_path}/free.db",
         log=tmp_path / "free.log",
