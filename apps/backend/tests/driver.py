@@ -16,7 +16,7 @@ BEGIN, COMMIT, ROLLBACK = "BEGIN", "COMMIT", "ROLLBACK"
 BEGIN_IMMEDIATE = "BEGIN IMMEDIATE"  # SQLite's.
 OPENING = "BEGIN; "  # What may stand before a statement, in the same message.
 
-_PREPARATION = re.compile(r"PREPARE (\w+) AS (.*); EXECUTE \1\b", re.DOTALL)
+_PREPARATION = re.compile(r"PREPARE (\w+) AS (.*?); (EXECUTE \1\b)", re.DOTALL)
 _EXECUTION = re.compile(r"\bEXECUTE (\w+)")
 _prepared: dict[str, str] = {}
 
@@ -47,13 +47,8 @@ def noted_round_trips(engine: Engine, note: Note, *, with_values: bool = False) 
 
 def _in_full(statement: str | bytes) -> str:
     text = statement if isinstance(statement, str) else statement.decode()
-    if preparation := _PREPARATION.search(text):
-        _prepared[preparation[1]] = preparation[2]
-    execution = _EXECUTION.search(text)
-    if execution is None:
-        return text
-    opening = OPENING if text.startswith(OPENING) else ""
-    return f"{opening}{_prepared[execution[1]]}"
+    _prepared.update({name: prepared for name, prepared, _ in _PREPARATION.findall(text)})
+    return _EXECUTION.sub(lambda found: _prepared[found[1]], _PREPARATION.sub(r"\3", text))
 
 
 def _noting_connection(note: Note, *, with_values: bool) -> type:

@@ -21,7 +21,7 @@ from app.crud.listing import Listing, Page, get_page, public_columns
 from app.db.driver_session import UnitOfWork
 from app.db.loading import load_rows
 from app.db.session import origin_of
-from app.db.writing import insert_row
+from app.db.writing import append_row
 from app.models.audit_event import AuditEvent
 from app.models.mixins import AuditMixin
 from app.schemas.audit import AuditPublic
@@ -86,7 +86,7 @@ def delete_old_events(db: Session) -> int:
 
 def write_events(db: Session, events: Sequence[dict[str, Any]]) -> None:
     if len(events) == 1:
-        insert_row(db, model=AuditEvent, values=events[0])
+        append_row(db, model=AuditEvent, values=events[0])
     else:
         load_rows(db, model=AuditEvent, rows=events)
 

@@ -14,11 +14,11 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from app.db.integrity import error_of_driver
-from app.db.statements import BEGINS
+from app.db.statements import BEGIN, HELD
 
 
 class DriverSession(Session):
-    _begins = False  # Whether the first statement opens a transaction.
+    _first = ""  # What goes together with the first statement.
     _lent: PoolProxiedConnection | None = None
     _connection: Connection | None = None
 
@@ -29,7 +29,7 @@ class DriverSession(Session):
             lent: PoolProxiedConnection = _borrow(engine)
             driver: Any = lent.dbapi_connection
             driver.autocommit = True
-            lent.info[BEGINS] = self._begins
+            lent.info[HELD] = self._first
             self._lent = lent
         return self._lent
 
@@ -58,7 +58,7 @@ class ReadingSession(DriverSession):
 class UnitOfWork(DriverSession):
     """One transaction. What is written in it may be audited (`crud/audit.py`)."""
 
-    _begins = True
+    _first = BEGIN
 
     def commit(self) -> None:
         super().commit()
@@ -71,14 +71,16 @@ class UnitOfWork(DriverSession):
     def _end(self, statement: str) -> None:
         """Raises DBAPIError."""
         driver: Any = self._lent and self._lent.dbapi_connection
-        if self._lent is None or driver is None or not _is_in_transaction(driver):
+        if self._lent is None or driver is None:
             return
+        held = self._lent.info.pop(HELD, "") if statement == "COMMIT" else ""
         try:
-            with driver.cursor() as cursor:
-                cursor.execute(statement)
+            if held not in {"", BEGIN} or _is_in_transaction(driver):
+                with driver.cursor() as cursor:
+                    cursor.execute(f"{held}{statement}")
         except psycopg2.Error as error:
             raise error_of_driver(error, statement, lent=self._lent) from error
-        self._lent.info[BEGINS] = True
+        self._lent.info[HELD] = BEGIN
 
 
 class ExportingSession(Session):
@@ -100,7 +102,7 @@ def end_open_transaction(driver: Any, record: ConnectionPoolEntry, _state: objec
     if _is_in_transaction(driver):
         with driver.cursor() as cursor:
             cursor.execute("ROLLBACK")
-    record.info.pop(BEGINS, None)
+    record.info.pop(HELD, None)
     driver.autocommit = False
 
 

@@ -17,9 +17,9 @@ from sqlalchemy import Insert, Select, Update
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
-from app.db.driver_session import DriverSession, ReadingSession
+from app.db.driver_session import DriverSession, ReadingSession, UnitOfWork
 from app.db.integrity import FORGOTTEN, error_of_driver, postgresql
-from app.db.statements import EXPLAINED, opening, with_options
+from app.db.statements import EXPLAINED, HELD, take_held, with_options
 
 RUNS_BEFORE_PREPARED: Final = 3
 MOST_PREPARED: Final = 200  # On one connection.
@@ -58,6 +58,17 @@ class Prepared:
         rows = self._rows(db, values, **options)
         return rows[0][0] if rows else None
 
+    def send(self, db: Session, values: Mapping[str, Any]) -> None:
+        """Run what returns nothing; in a unit of work together with what comes next, or COMMIT."""
+        lent = db.driver_connection() if isinstance(db, UnitOfWork) else None
+        if lent is None:
+            self._rows(db, values)
+            return
+        driver: Any = lent.dbapi_connection
+        with driver.cursor() as cursor:
+            sent: bytes = cursor.mogrify(self._text(lent), self._parameters_of(values))
+        lent.info[HELD] = f"{lent.info.get(HELD, '')}{sent.decode()}; "
+
     def _rows(
         self, db: Session, values: Mapping[str, Any], **options: Any
     ) -> Sequence[Sequence[Any]]:
@@ -77,7 +88,7 @@ class Prepared:
         driver: Any = lent.dbapi_connection
         with driver.cursor() as cursor:
             text = self._sql if options.get(EXPLAINED) else self._text(lent)
-            text = opening(with_options(text, options), lent.info)
+            text = take_held(cursor, lent.info) + with_options(text, options)
             cursor.execute(text, self._parameters_of(values))
             return cursor.fetchall() if self.names else ()
 

@@ -11,8 +11,10 @@ WITHIN_SECONDS: Final = "within_seconds"
 EXPLAINED: Final = "explained"
 
 
-# The key of a pooled connection's `info`: the next statement opens a transaction.
-BEGINS: Final = "begins"
+# The key of a pooled connection's `info`: statements that return nothing, and so go together with
+# the next one, in the same round trip.
+HELD: Final = "held"
+BEGIN: Final = "BEGIN; "
 
 
 def heed_options(engine: Engine) -> None:
@@ -29,14 +31,22 @@ def _put_before(
     is_many: bool,
 ) -> tuple[str, Any]:
     statement = with_options(statement, context.execution_options)
-    if is_many and connection.info.get(BEGINS):
-        cursor.execute(opening("", connection.info))
-    return opening(statement, connection.info), parameters
+    held = take_held(cursor, connection.info)
+    if is_many and held:
+        cursor.execute(held)
+        held = ""
+    return f"{held}{statement}", parameters
 
 
-def opening(statement: str, info: dict[Any, Any]) -> str:
-    """Begin the transaction in the same round trip, where it has not begun."""
-    return f"BEGIN; {statement}" if info.pop(BEGINS, False) else statement
+def take_held(cursor: Any, info: dict[Any, Any]) -> str:
+    """Return what is to stand before the next statement. What the driver would take for parameters
+    is sent at once.
+    """
+    held: str = info.pop(HELD, "")
+    if "%" not in held:
+        return held
+    cursor.execute(held)
+    return ""
 
 
 def with_options(statement: str, options: Mapping[str, Any]) -> str:

@@ -18,10 +18,15 @@ _VERSION: Final = "row_version"
 
 
 def insert_row(
-    db: Session, *, model: type[Base], values: Mapping[str, Any], returned: Sequence[str] = ()
+    db: Session, *, model: type[Base], values: Mapping[str, Any], returned: Sequence[str]
 ) -> dict[str, Any] | None:
     """Return those columns of the new row. Raises IntegrityError."""
     return _insertion(model, tuple(values), tuple(returned)).first(db, values)
+
+
+def append_row(db: Session, *, model: type[Base], values: Mapping[str, Any]) -> None:
+    """Insert a row that nobody asks back; what is wrong with it may come out with the commit."""
+    _insertion(model, tuple(values), ()).send(db, values)
 
 
 def update_row(
