@@ -79,7 +79,7 @@ def database(database_url: str) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _empty_database(database: None) -> Iterator[None]:
     yield
-    emptying = [f"DELETE FROM {table.name}" for table in reversed(Base.metadata.sorted_tables)]
+    emptying = [str(table.delete()) for table in reversed(Base.metadata.sorted_tables)]
     with get_engine().begin() as connection:
         # PostgreSQL takes them in one round trip, SQLite one after the other.
         for statement in ["; ".join(emptying)] if POSTGRESQL else emptying:
