@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
+from types import ModuleType
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -34,15 +35,17 @@ from fastapi import (
     Security,
 )
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
-from fastapi.routing import APIRoute, _EffectiveRouteContext
+from fastapi.routing import APIRoute, RouteContext, _EffectiveRouteContext
 from fastapi.security import APIKeyHeader, HTTPBasic, HTTPBasicCredentials, SecurityScopes
 from fastapi.testclient import TestClient
 from pydantic import BaseModel, Field, field_serializer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import one_visit
+from app.api import one_visit, plan, serialization, short_way
+from app.api.api import route_contexts
 from app.api.one_visit import OneVisitRoute
 from app.api.threads import Threads
+from app.main import create_app
 
 CONTEXT: ContextVar[str] = ContextVar("test_one_visit", default="unset")
 
@@ -736,22 +739,24 @@ def test_one_visit_knows_the_parameters_of_its_dependencies(pair: Pair) -> None:
 # --- What it leans on.
 
 
-def test_one_visit_finds_the_internals_of_fastapi_that_it_leans_on() -> None:
+@pytest.mark.parametrize("module", [one_visit, plan, serialization, short_way])
+def test_one_visit_finds_the_internals_that_it_leans_on(module: ModuleType) -> None:
     imports = [
         (str(node.module), name.name)
-        for node in ast.walk(ast.parse(inspect.getsource(one_visit)))
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("fastapi")
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(node, ast.ImportFrom)
+        and str(node.module).startswith(("fastapi", "starlette"))
         for name in node.names
     ]
 
     gone = [
-        f"{module}.{name}"
-        for module, name in imports
-        if not hasattr(importlib.import_module(module), name)
+        f"{origin}.{name}"
+        for origin, name in imports
+        if not hasattr(importlib.import_module(origin), name)
     ]
 
-    assert len(imports) > 5
-    assert gone == [], f"This FastAPI has no {', '.join(gone)}: see app/api/one_visit.py"
+    assert len(imports) > 2
+    assert gone == [], f"This FastAPI has no {', '.join(gone)}: see {module.__file__}"
 
 
 def test_one_visit_finds_the_shape_of_fastapi_that_it_leans_on() -> None:
@@ -763,12 +768,68 @@ def test_one_visit_finds_the_shape_of_fastapi_that_it_leans_on() -> None:
     gone = [
         name
         for owner, names in (
-            (route, ["dependant", "body_field", "dependency_overrides_provider"]),
-            (route.dependant, ["call", "dependencies"]),
-            (route.body_field, ["field_info"]),
+            (route, OF_ROUTES),
+            (RouteContext(route), [*OF_ROUTES, "path_regex", "param_convertors", "max_body_size"]),
+            (route.dependant, OF_DEPENDANTS),
+            (route.body_field, ["field_info", "validate", "serialize_json", "default"]),
+            (FastAPI(), ["_native_telemetry", "dependency_overrides", "max_body_size"]),
         )
         for name in names
         if not hasattr(owner, name)
     ]
     assert gone == [], f"This FastAPI has no {', '.join(gone)}: see app/api/one_visit.py"
     assert "original_route" in {field.name for field in fields(_EffectiveRouteContext)}
+
+
+OF_ROUTES = [
+    "dependant",
+    "body_field",
+    "dependency_overrides_provider",
+    "_embed_body_fields",
+    "response_field",
+    "response_class",
+    "response_model_include",
+    "response_model_exclude",
+    "response_model_by_alias",
+    "response_model_exclude_unset",
+    "response_model_exclude_defaults",
+    "response_model_exclude_none",
+    "status_code",
+    "strict_content_type",
+    "is_sse_stream",
+    "is_json_stream",
+]
+OF_DEPENDANTS = [
+    "call",
+    "name",
+    "dependencies",
+    "use_cache",
+    "concurrency",
+    "path_params",
+    "query_params",
+    "header_params",
+    "cookie_params",
+    "body_params",
+    "http_connection_param_name",
+    "request_param_name",
+    "response_param_name",
+    "background_tasks_param_name",
+    "security_scopes_param_name",
+]
+
+
+def test_every_sync_route_takes_the_short_way() -> None:
+    app = create_app()
+    table = short_way.RouteTable(app)
+
+    long_ones = set()
+    for context in route_contexts(app):
+        path = str(context.path).replace("{name}", "clean-up").replace("{", "").replace("}", "")
+        for method in context.methods or ():
+            found = table.find(method, path)
+            assert found is not None
+            assert found[0].context.endpoint is context.endpoint, path
+            if found[0].handler is None:
+                long_ones.add(path)
+
+    assert long_ones == {"/health", "/health/ready"}  # They wait for nothing, or in time.
