@@ -38,6 +38,8 @@ def noted_round_trips(engine: Engine, note: Note, *, with_values: bool = False) 
 
     is_sqlite = engine.dialect.name == "sqlite"
     listened = ("before_cursor_execute", note_statement) if is_sqlite else ("do_connect", connect)
+    with engine.connect():
+        pass  # The first of all asks for more than those after it.
     engine.dispose()  # Connections from before would note nothing.
     event.listen(engine, *listened)
     yield

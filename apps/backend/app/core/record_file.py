@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
@@ -112,7 +113,8 @@ class RecordFile:
                 else:
                     yield line, dict(zip(names, map(_value_of, cells), strict=True)), None
         finally:
-            text.detach()  # Or it would close the file.
+            with suppress(ValueError):  # It is closed already.
+                text.detach()  # Or it would close the file.
 
     def _names(self, heading: Sequence[str]) -> Sequence[str]:
         """Raises WrongColumnsError."""

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import psycopg2  # type: ignore[import-untyped]  # Ships no types.
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE  # type: ignore[import-untyped]  # Likewise.
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
@@ -41,6 +42,16 @@ class DriverSession(Session):
             engine: Any = self.bind
             self._connection = Connection(engine, connection=lent)
         return self._connection
+
+    def error_of(self, error: psycopg2.Error, statement: str) -> DBAPIError:
+        """Return what SQLAlchemy would raise. Where the connection is lost, the pool's are too."""
+        driver = self._lent and self._lent.dbapi_connection
+        made = error_of_driver(error, statement, driver=driver)
+        if made.connection_invalidated and self._lent is not None:
+            engine: Any = self.bind
+            self._lent.invalidate(error)
+            engine.dispose()
+        return made
 
     def close(self) -> None:
         super().close()
@@ -79,7 +90,7 @@ class UnitOfWork(DriverSession):
                 with driver.cursor() as cursor:
                     cursor.execute(f"{held}{statement}")
         except psycopg2.Error as error:
-            raise error_of_driver(error, statement, lent=self._lent) from error
+            raise self.error_of(error, statement) from error
         self._lent.info[HELD] = BEGIN
 
 
@@ -92,7 +103,7 @@ def _borrow(engine: Engine) -> PoolProxiedConnection:
     try:
         return engine.raw_connection()
     except psycopg2.Error as error:
-        raise error_of_driver(error, "", lent=None) from error
+        raise error_of_driver(error, "", driver=None) from error
 
 
 def end_open_transaction(driver: Any, record: ConnectionPoolEntry, _state: object) -> None:

@@ -11,7 +11,6 @@ from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import PoolProxiedConnection
 
 from app.core.errors import ConflictError, DomainError, InvalidInputError, UnavailableError
 from app.db.base import Base
@@ -109,20 +108,23 @@ def domain_error(error: DBAPIError | PoolTimeoutError) -> DomainError | None:
     return family() if family is not None else None
 
 
-def error_of_driver(
-    error: psycopg2.Error, statement: str, *, lent: PoolProxiedConnection | None
-) -> DBAPIError:
-    """Return what SQLAlchemy would raise for it. A connection that is lost goes from the pool."""
-    is_lost = postgresql.is_disconnect(error, lent and lent.dbapi_connection, None)
-    if is_lost and lent is not None:
-        lent.invalidate(error)
+def is_lost(error: psycopg2.Error, driver: Any) -> bool:
+    """Tell whether the connection is of no use any more. Nor is one to a server that only reads:
+    after a fail-over another one writes.
+    """
+    reads_only: bool = error.pgcode == READ_ONLY_TRANSACTION
+    return reads_only or bool(postgresql.is_disconnect(error, driver, None))
+
+
+def error_of_driver(error: psycopg2.Error, statement: str, *, driver: Any) -> DBAPIError:
+    """Return what SQLAlchemy would raise for it."""
     made: DBAPIError = DBAPIError.instance(
         statement,
         None,
         error,
         psycopg2.Error,
         hide_parameters=True,
-        connection_invalidated=is_lost,
+        connection_invalidated=is_lost(error, driver),
         dialect=postgresql,
     )
     return made

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
 from app.db.driver_session import DriverSession, ReadingSession, UnitOfWork
-from app.db.integrity import FORGOTTEN, error_of_driver, postgresql
+from app.db.integrity import FORGOTTEN, is_lost, postgresql
 from app.db.statements import EXPLAINED, HELD, take_held, with_options
 
 RUNS_BEFORE_PREPARED: Final = 3
@@ -72,13 +72,12 @@ class Prepared:
     def _rows(
         self, db: Session, values: Mapping[str, Any], **options: Any
     ) -> Sequence[Sequence[Any]]:
-        lent = db.driver_connection() if isinstance(db, DriverSession) else None
-        if lent is not None:
+        if isinstance(db, DriverSession) and (lent := db.driver_connection()) is not None:
             try:
                 return self._run(lent, values, options)
             except psycopg2.Error as error:
                 if not self._may_run_again(db, lent, error):
-                    raise error_of_driver(error, self._sql, lent=lent) from error
+                    raise db.error_of(error, self._sql) from error
         result = db.execute(self.statement, dict(values), execution_options=options)
         return result.all() if self.names else ()
 
@@ -99,8 +98,8 @@ class Prepared:
         if is_forgotten := error.pgcode in FORGOTTEN:
             lent.info[_KNOWN] = None
             log.warning("prepared statements are not kept here", sqlstate=error.pgcode)
-        is_lost = postgresql.is_disconnect(error, lent.dbapi_connection, None)
-        return isinstance(db, ReadingSession) and (is_forgotten or is_lost)
+        is_useless = is_forgotten or is_lost(error, lent.dbapi_connection)
+        return isinstance(db, ReadingSession) and is_useless
 
     def _parameters_of(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         parameters = {**self._constants, **values}

@@ -51,7 +51,7 @@ def let_inserts_take_a_while(url: str) -> None:
 def wait_until_every_thread_inserts(url: str) -> None:
     at_work = (
         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
-        "AND state = 'active' AND query LIKE 'INSERT INTO items%'"
+        "AND state = 'active' AND query LIKE 'BEGIN; %'"  # Together with the INSERT.
     )
     deadline = time.monotonic() + 10
     while len(run(url, at_work)) < THREADS:
