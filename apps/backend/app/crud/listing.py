@@ -13,6 +13,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    func,
     literal_column,
     select,
     true,
@@ -100,14 +101,13 @@ def get_page(
         if not continues:
             raise CursorUnsupportedSortError
         values |= read_cursor(table, query)
-    shape = asked.shape
-    rows = _page(listing, scope, shape).all(db, values)
+    rows, total = _read(db, listing, scope, asked.shape, values)
     records = rows[: query.limit]
     has_more = continues and len(rows) > query.limit
 
     return Page(
         records=records,
-        total=None if query.after else _total(db, listing, scope, shape, values, len(rows)),
+        total=total,
         next_cursor=make_cursor(table, query, records[-1]) if has_more else None,
     )
 
@@ -127,21 +127,58 @@ def select_whole(
     return statement.execution_options(include_deleted=query.deleted)
 
 
+def _read(
+    db: Session,
+    listing: Listing,
+    scope: ColumnElement[bool],
+    shape: Shape,
+    values: Mapping[str, Any],
+) -> tuple[list[dict[str, Any]], Total | None]:
+    """Read one row more than the page has, and the total; few rows are counted along with them."""
+    page = _page(listing, scope, shape)
+    if shape.is_after:
+        return page.all(db, values), None
+    counting = _counting(listing, scope, shape.without_place(), get_settings().MAX_EXACT_TOTAL)
+    if not shape.is_plain or scope is true() or counting.was_beyond:
+        rows = page.all(db, values)
+        return rows, _total(db, counting, shape, values, len(rows))
+    rows, counted = _page_and_count(listing, scope, shape, counting.bound).all_and_last(db, values)
+    counting.was_beyond = bool(counted) and counted > counting.bound
+    if counting.was_beyond:
+        return rows, _total(db, counting, shape, values, len(rows))
+    return rows, Total(counted or 0)
+
+
+@lru_cache(maxsize=SHAPES)
+def _page_and_count(
+    listing: Listing, scope: ColumnElement[bool], shape: Shape, bound: int
+) -> Prepared:
+    matching = _matching(listing, scope, shape).limit(literal_column(str(bound + 1)))
+    counted = select(func.count()).select_from(matching.subquery()).scalar_subquery()
+    page = _select_page(listing, scope, shape).add_columns(counted)
+    return Prepared(_in_reach(page, shape), has_one_plan=False)
+
+
 @lru_cache(maxsize=SHAPES)
 def _page(listing: Listing, scope: ColumnElement[bool], shape: Shape) -> Prepared:
+    # Some owners have ten rows, some a million; where all are read, none is told from another.
+    has_one_plan = shape.is_plain and scope is true()
+    page = _select_page(listing, scope, shape)
+    return Prepared(_in_reach(page, shape), has_one_plan=has_one_plan)
+
+
+def _select_page(listing: Listing, scope: ColumnElement[bool], shape: Shape) -> Select[Any]:
     """Select the rows of the page, and one more, which tells whether there are others."""
     wanted = and_(scope, *listing.conditions(shape))
     order = _order(listing, shape)
     if shape.is_after:
         wanted = and_(wanted, _after(listing, shape))
-    if shape.is_deep:  # An index alone tells which rows to skip; none of them is read.
-        key = listing.columns["id"]
-        ids = _cut(select(key).where(wanted).order_by(*order), shape)
-        page = listing.select.where(key.in_(ids)).order_by(*order)
-    else:
-        page = _cut(listing.select.where(wanted).order_by(*order), shape)
-    # Some owners have ten rows, some a million; where all are read, none is told from another.
-    return Prepared(_in_reach(page, shape), has_one_plan=shape.is_plain and scope is true())
+    if not shape.is_deep:
+        return _cut(listing.select.where(wanted).order_by(*order), shape)
+    # An index alone tells which rows to skip; none of them is read.
+    key = listing.columns["id"]
+    ids = _cut(select(key).where(wanted).order_by(*order), shape)
+    return listing.select.where(key.in_(ids)).order_by(*order)
 
 
 def _cut(statement: Select[Any], shape: Shape) -> Select[Any]:
@@ -172,20 +209,13 @@ def _after(listing: Listing, shape: Shape) -> ColumnElement[bool]:
 
 
 def _total(
-    db: Session,
-    listing: Listing,
-    scope: ColumnElement[bool],
-    shape: Shape,
-    values: Mapping[str, Any],
-    seen: int,
+    db: Session, counting: Counting, shape: Shape, values: Mapping[str, Any], seen: int
 ) -> Total:
     """Count only where the page itself does not tell: it is neither the last one nor past it."""
     skip = values.get("skip", 0)
     is_last = seen <= shape.limit and (seen > 0 or skip == 0)
     if is_last:
         return Total(skip + seen)
-    bound = get_settings().MAX_EXACT_TOTAL
-    counting = _counting(listing, scope, shape.without_place(), bound)
     total = count_rows(db, counting, values)
     if not total.is_estimated:
         return total
@@ -196,6 +226,10 @@ def _total(
 
 @lru_cache(maxsize=SHAPES)
 def _counting(listing: Listing, scope: ColumnElement[bool], shape: Shape, bound: int) -> Counting:
-    wanted = and_(scope, *listing.conditions(shape))
-    rows: Select[Any] = select(literal_column("1")).select_from(listing.model).where(wanted)
+    rows = _matching(listing, scope, shape)
     return Counting(rows, deleted=shape.deleted, bound=bound, has_one_plan=shape.is_plain)
+
+
+def _matching(listing: Listing, scope: ColumnElement[bool], shape: Shape) -> Select[Any]:
+    wanted = and_(scope, *listing.conditions(shape))
+    return select(literal_column("1")).select_from(listing.model).where(wanted)

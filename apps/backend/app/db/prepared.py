@@ -53,6 +53,14 @@ class Prepared:
         names = self.names
         return [dict(zip(names, row, strict=True)) for row in self._rows(db, values)]
 
+    def all_and_last(
+        self, db: Session, values: Mapping[str, Any]
+    ) -> tuple[list[dict[str, Any]], Any]:
+        """Return apart the last column, which is the same in each row; None where there is none."""
+        rows, names = self._rows(db, values), self.names[:-1]
+        records = [dict(zip(names, row, strict=False)) for row in rows]
+        return records, rows[0][-1] if rows else None
+
     def scalar(self, db: Session, values: Mapping[str, Any], **options: Any) -> Any:
         """Heed the options of `db/statements.py`."""
         rows = self._rows(db, values, **options)

@@ -31,7 +31,7 @@ TABLE = """
 /api/v1/users/export                           3  the caller, the event in the audit, the rows
 /api/v1/users/import/template                  1  the caller
 /api/v1/users/{user_id}                        2  the caller, the record
-/api/v1/users/{user_id}/items?limit={limit}    4  the caller, the owner, the page, the total
+/api/v1/users/{user_id}/items?limit={limit}    3  the caller, the owner, the page with its total
 /api/v1/users/{user_id}/sessions               3  the caller, the user, sessions
 /api/v1/users/{user_id}/stats                  2  the caller, the record with its figures
 /api/v1/users/{user_id}/impact                 3  the caller, the user, what hangs on them
