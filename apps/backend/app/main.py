@@ -75,7 +75,11 @@ class Backdesk(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         settings = get_settings()
-        app: ASGIApp = ShortWay(super().build_middleware_stack(), app=self)
+        app = super().build_middleware_stack()
+        if self.user_middleware:
+            log.warning("add_middleware() makes every request take FastAPI's own, longer way")
+        else:
+            app = ShortWay(app, app=self)
         app = SlowBodyMiddleware(app, seconds=settings.CLIENT_TIMEOUT_SECONDS)
         if hosts := _accepted_hosts(settings):
             app = HostMiddleware(app, allowed_hosts=hosts)

@@ -153,7 +153,8 @@ def lay_out(dependant: Dependant, *, embeds_body: bool) -> list[Step]:
         if node.use_cache and key in numbers:
             return numbers[key]
         number = add(node)
-        return numbers.setdefault(key, number) if node.use_cache else number
+        numbers.setdefault(key, number)
+        return number
 
     add(dependant)
     return steps

@@ -78,7 +78,10 @@ class ShortWay:
         self.long_way = long_way
         self.app = app
         self.table = RouteTable(app)
-        self.visit = ExceptionMiddleware(_visit, handlers=app.exception_handlers)
+        handlers = dict(app.exception_handlers)
+        for of_crashes in (500, Exception):  # As in FastAPI, which has a layer of its own for them.
+            handlers.pop(of_crashes, None)
+        self.visit = ExceptionMiddleware(_visit, handlers=handlers)
         self.bounded = cache(partial(RequestBodyLimitMiddleware, self.visit))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,13 +89,15 @@ class ShortWay:
         if found is None or found[0].handler is None:
             await self.long_way(scope, receive, send)
             return
-        way, scope["path_params"] = found
+        way, scope["path_params"] = found[0], dict(found[1])
         scope[_HANDLER] = way.handler
         scope["route"], scope["endpoint"] = way.context.original_route, way.context.endpoint
         scope["router"] = self.app.router
         most_bytes = way.context.max_body_size
-        has_body = any(name in _BODY_HEADERS for name, _ in scope["headers"])
-        is_bounded = has_body and most_bytes is not None
+        may_have_body = scope["method"] != "GET" or any(
+            name in _BODY_HEADERS for name, _ in scope["headers"]
+        )
+        is_bounded = may_have_body and most_bytes is not None
         await (self.bounded(most_bytes) if is_bounded else self.visit)(scope, receive, send)
 
     def _find(self, scope: Scope) -> Found | None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, Final, TypeVar
 from weakref import finalize
 
@@ -29,6 +29,26 @@ log = structlog.get_logger("backdesk.threads")
 _Job = tuple[Callable[[], Any], asyncio.Future[Any]]
 
 
+class _Jobs:
+    """What waits for the threads, and how much of it, or of what they are at, there is."""
+
+    def __init__(self) -> None:
+        self.waiting: SimpleQueue[_Job | None] = SimpleQueue()
+        self.unfinished = 0
+        self.lock = Lock()
+
+    def add(self, job: _Job) -> int:
+        with self.lock:
+            self.unfinished += 1
+            unfinished = self.unfinished
+        self.waiting.put(job)
+        return unfinished
+
+    def note_end(self) -> None:
+        with self.lock:
+            self.unfinished -= 1
+
+
 class Threads:
     """A few threads that take work in turn, as an executor's do, at half of what its hand-over
     costs. They end with this object.
@@ -40,22 +60,15 @@ class Threads:
         self.at_start = at_start  # Of each thread, in it.
         self._count = count
         self._name = name
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs = _Jobs()
         self._started = 0
-        self._unfinished = 0
 
     def start(self, work: Callable[[], Result]) -> asyncio.Future[Result]:
         """Work whose future is cancelled while it waits for a thread never runs."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._unfinished += 1
-        future.add_done_callback(self._note_end)
-        if self._unfinished > self._started < self._count:
+        if self._jobs.add((work, future)) > self._started < self._count:
             self._start_thread()
-        self._jobs.put((work, future))
         return future
-
-    def _note_end(self, _future: asyncio.Future[Any]) -> None:
-        self._unfinished -= 1
 
     def _start_thread(self) -> None:
         self._started += 1
@@ -66,17 +79,18 @@ class Threads:
             daemon=True,
         )
         thread.start()
-        finalize(self, self._jobs.put, None)
+        finalize(self, self._jobs.waiting.put, None)
 
 
-def _take_jobs(jobs: SimpleQueue[_Job | None], at_start: Callable[[], None]) -> None:
+def _take_jobs(jobs: _Jobs, at_start: Callable[[], None]) -> None:
     at_start()
-    while (job := jobs.get()) is not None:
+    while (job := jobs.waiting.get()) is not None:
         work, future = job
         if not future.cancelled():
             settle = _outcome_of(work)
             with suppress(RuntimeError):  # The loop has ended meanwhile.
                 future.get_loop().call_soon_threadsafe(settle, future)
+        jobs.note_end()
         del job, work, future  # Whatever they hold must not wait for the next one.
 
 

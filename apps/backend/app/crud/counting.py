@@ -1,7 +1,9 @@
 """How many rows there are: exact up to a bound, so that no page pays for counting a million."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Select, func, literal_column, select
@@ -22,18 +24,40 @@ class Total:
 
 
 class Counting:
-    """The statements that count the matching rows; in the trash where they are `deleted`."""
+    """The statements that count the matching rows; in the trash where they are `deleted`.
+
+    Where everybody asks for the `same_rows`, many more of them than the bound need not be counted
+    again.
+    """
 
     def __init__(
-        self, matching: Select[Any], *, deleted: bool, bound: int, has_one_plan: bool
+        self,
+        matching: Select[Any],
+        *,
+        deleted: bool,
+        bound: int,
+        has_one_plan: bool = False,
+        same_rows: bool = False,
     ) -> None:
-        in_reach = with_deleted if deleted else without_deleted
-        to_bound = matching.limit(literal_column(str(bound + 1)))
         self.bound = bound
-        self.matching = Prepared(in_reach(matching))
-        self.to_bound = Prepared(in_reach(_count_of(to_bound)), has_one_plan=has_one_plan)
-        self.to_end = Prepared(in_reach(_count_of(matching)))
+        self.has_one_plan = has_one_plan
+        self.same_rows = same_rows
         self.was_beyond = False  # The last time, whoever asked.
+        self._rows = matching
+        self._in_reach = with_deleted if deleted else without_deleted
+
+    @cached_property
+    def matching(self) -> Prepared:
+        return Prepared(self._in_reach(self._rows), has_one_plan=False)
+
+    @cached_property
+    def to_bound(self) -> Prepared:
+        few = self._rows.limit(literal_column(str(self.bound + 1)))
+        return Prepared(self._in_reach(_count_of(few)), has_one_plan=self.has_one_plan)
+
+    @cached_property
+    def to_end(self) -> Prepared:
+        return Prepared(self._in_reach(_count_of(self._rows)), has_one_plan=False)
 
 
 def _count_of(matching: Select[Any]) -> Select[Any]:
@@ -43,10 +67,10 @@ def _count_of(matching: Select[Any]) -> Select[Any]:
 def count_rows(db: Session, counting: Counting, values: Mapping[str, Any]) -> Total:
     """Count up to the bound; what is more, or takes too long to count, is estimated.
 
-    Where there were more the last time, and by the estimate still are twice as many, nothing is
-    counted.
+    Of rows that are the same for everybody nothing is counted, where there were more the last time,
+    and by the estimate still are twice as many.
     """
-    if counting.was_beyond:
+    if counting.same_rows and counting.was_beyond:
         estimate = _estimate(db, counting, values)
         if estimate is not None and estimate > 2 * counting.bound:
             return Total(estimate, is_estimated=True)
@@ -76,12 +100,20 @@ def _estimate(db: Session, counting: Counting, values: Mapping[str, Any]) -> int
 
 
 def _count(db: Session, counted: Prepared, values: Mapping[str, Any]) -> int | None:
-    """Return None after a tenth of a statement's time: the page that it is for was quick."""
-    seconds = get_settings().STATEMENT_TIMEOUT_SECONDS / 10
+    """Return None where that takes too long."""
+    with give_up_in_time() as options:
+        count: int = counted.scalar(db, values, **options)
+        return count
+    return None
+
+
+@contextmanager
+def give_up_in_time() -> Iterator[dict[str, Any]]:
+    """Yield the options of a statement that counts, and leave the block after a tenth of a
+    statement's time: the page that it is for was quick.
+    """
     try:
-        count: int = counted.scalar(db, values, **{WITHIN_SECONDS: seconds})
+        yield {WITHIN_SECONDS: get_settings().STATEMENT_TIMEOUT_SECONDS / 10}
     except DBAPIError as error:
-        if isinstance(domain_error(error), StatementTimeoutError):
-            return None
-        raise
-    return count
+        if not isinstance(domain_error(error), StatementTimeoutError):
+            raise

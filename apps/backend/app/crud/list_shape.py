@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.schemas.listing import Filter, ListQuery, SortKey
 
 DEEP: Final = 1000  # An offset that is worth a statement of its own kind.
+LONG: Final = 32  # Values of filters.
 ESCAPE: Final = "/"  # Of what would be a wildcard in a text search.
 
 
@@ -23,10 +24,15 @@ class Shape:
     deleted: bool
     # The place of the page:
     sort: tuple[SortKey, ...] = ()
-    limit: int = 0
+    limit: int = 0  # Where the shape is plain; else it is a value.
     skips: bool = False
     is_deep: bool = False
     is_after: bool = False
+
+    @property
+    def is_long(self) -> bool:
+        """It is large, and hardly anybody asks for so many again."""
+        return sum(len(wanted.values) for wanted in self.filters) > LONG
 
     @property
     def is_plain(self) -> bool:
@@ -61,12 +67,14 @@ def take_apart(query: ListQuery, *, lower_cased: frozenset[str] = frozenset()) -
     skip = 0 if query.after is not None else query.skip
     if skip:
         values["skip"] = skip
+    values["limit"] = query.limit + 1  # One more tells whether there are others.
+    is_plain = not (filters or query.q or skip or query.after is not None)
     shape = Shape(
         filters=tuple(filters),
         has_q=bool(query.q),
         deleted=query.deleted,
         sort=sort_keys(query.sort),
-        limit=query.limit,
+        limit=query.limit if is_plain else 0,
         skips=skip > 0,
         is_deep=skip >= DEEP,
         is_after=query.after is not None,

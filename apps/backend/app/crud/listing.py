@@ -23,7 +23,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.config import get_settings
 from app.crud.conditions import conditions_of, is_nullable
-from app.crud.counting import Counting, Total, count_rows
+from app.crud.counting import Counting, Total, count_rows, give_up_in_time
 from app.crud.cursor import CursorUnsupportedSortError, has_cursor, make_cursor, read_cursor
 from app.crud.list_shape import Asked, Shape, take_apart
 from app.db.base import Base
@@ -33,7 +33,7 @@ from app.models.mixins import with_deleted, without_deleted
 from app.schemas.base import Schema
 from app.schemas.listing import ListQuery
 
-SHAPES: Final = 1000  # Whose statements are kept.
+SHAPES: Final = 200  # Whose statements are kept.
 
 Record = Mapping[str, Any] | RowMapping
 
@@ -135,18 +135,21 @@ def _read(
     values: Mapping[str, Any],
 ) -> tuple[list[dict[str, Any]], Total | None]:
     """Read one row more than the page has, and the total; few rows are counted along with them."""
-    page = _page(listing, scope, shape)
+    made_for = (_page.__wrapped__, _counting.__wrapped__) if shape.is_long else (_page, _counting)
+    page = made_for[0](listing, scope, shape)
     if shape.is_after:
         return page.all(db, values), None
-    counting = _counting(listing, scope, shape.without_place(), get_settings().MAX_EXACT_TOTAL)
-    if not shape.is_plain or scope is true() or counting.was_beyond:
-        rows = page.all(db, values)
-        return rows, _total(db, counting, shape, values, len(rows))
-    rows, counted = _page_and_count(listing, scope, shape, counting.bound).all_and_last(db, values)
-    counting.was_beyond = bool(counted) and counted > counting.bound
-    if counting.was_beyond:
-        return rows, _total(db, counting, shape, values, len(rows))
-    return rows, Total(counted or 0)
+    bound = get_settings().MAX_EXACT_TOTAL
+    counting = made_for[1](listing, scope, shape.without_place(), bound)
+    if shape.is_plain and scope is not true() and not counting.was_beyond:
+        both = _page_and_count(listing, scope, shape, bound)
+        with give_up_in_time() as options:
+            rows, counted = both.all_and_last(db, values, **options)
+            if counted is None or counted <= bound:
+                return rows, Total(counted or 0)
+        counting.was_beyond = True
+    rows = page.all(db, values)
+    return rows, _total(db, counting, values, len(rows))
 
 
 @lru_cache(maxsize=SHAPES)
@@ -182,7 +185,10 @@ def _select_page(listing: Listing, scope: ColumnElement[bool], shape: Shape) -> 
 
 
 def _cut(statement: Select[Any], shape: Shape) -> Select[Any]:
-    statement = statement.limit(literal_column(str(shape.limit + 1)))
+    limit: ColumnElement[int] = bindparam("limit", type_=Integer)
+    if shape.is_plain:  # What is prepared is planned for its limit.
+        limit = literal_column(str(shape.limit + 1))
+    statement = statement.limit(limit)
     return statement.offset(bindparam("skip", type_=Integer)) if shape.skips else statement
 
 
@@ -208,12 +214,10 @@ def _after(listing: Listing, shape: Shape) -> ColumnElement[bool]:
     return here < last if shape.sort[0].descending else here > last
 
 
-def _total(
-    db: Session, counting: Counting, shape: Shape, values: Mapping[str, Any], seen: int
-) -> Total:
+def _total(db: Session, counting: Counting, values: Mapping[str, Any], seen: int) -> Total:
     """Count only where the page itself does not tell: it is neither the last one nor past it."""
     skip = values.get("skip", 0)
-    is_last = seen <= shape.limit and (seen > 0 or skip == 0)
+    is_last = seen < values["limit"] and (seen > 0 or skip == 0)
     if is_last:
         return Total(skip + seen)
     total = count_rows(db, counting, values)
@@ -227,7 +231,13 @@ def _total(
 @lru_cache(maxsize=SHAPES)
 def _counting(listing: Listing, scope: ColumnElement[bool], shape: Shape, bound: int) -> Counting:
     rows = _matching(listing, scope, shape)
-    return Counting(rows, deleted=shape.deleted, bound=bound, has_one_plan=shape.is_plain)
+    return Counting(
+        rows,
+        deleted=shape.deleted,
+        bound=bound,
+        has_one_plan=shape.is_plain,
+        same_rows=shape.is_plain and scope is true(),
+    )
 
 
 def _matching(listing: Listing, scope: ColumnElement[bool], shape: Shape) -> Select[Any]:

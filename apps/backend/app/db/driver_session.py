@@ -5,17 +5,40 @@ through SQLAlchemy, over the same connection. The driver commits by itself: so a
 round trip, and a unit of work sends its BEGIN together with its first statement.
 """
 
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import psycopg2  # type: ignore[import-untyped]  # Ships no types.
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE  # type: ignore[import-untyped]  # Likewise.
+import structlog
+from psycopg2.extensions import (  # type: ignore[import-untyped]  # Likewise.
+    TRANSACTION_STATUS_IDLE,
+    TRANSACTION_STATUS_INERROR,
+)
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from app.db.integrity import error_of_driver
+from app.db.integrity import FORGOTTEN, error_of_driver
 from app.db.statements import BEGIN, HELD
+
+log = structlog.get_logger("backdesk.database")
+
+MOST_FORGOTTEN: Final = 20
+_forgotten: Final[list[str]] = []  # How often statements that were prepared were not known.
+
+
+def note_useless(sqlstate: str | None) -> None:
+    if sqlstate in FORGOTTEN:
+        _forgotten.append(sqlstate)
+        if len(_forgotten) == MOST_FORGOTTEN:
+            log.warning("nothing is prepared any more: connections are pooled elsewhere")
+
+
+def forgets_too_often() -> bool:
+    """Tell whether to prepare statements has proved useless, as behind a pooler that lends
+    connections by transaction.
+    """
+    return len(_forgotten) >= MOST_FORGOTTEN
 
 
 class DriverSession(Session):
@@ -48,9 +71,12 @@ class DriverSession(Session):
         driver = self._lent and self._lent.dbapi_connection
         made = error_of_driver(error, statement, driver=driver)
         if made.connection_invalidated and self._lent is not None:
-            engine: Any = self.bind
             self._lent.invalidate(error)
-            engine.dispose()
+            self._lent = self._connection = None  # Whatever runs next takes another one.
+            note_useless(error.pgcode)
+            if error.pgcode not in FORGOTTEN:
+                engine: Any = self.bind
+                engine.dispose()
         return made
 
     def close(self) -> None:
@@ -84,6 +110,8 @@ class UnitOfWork(DriverSession):
         driver: Any = self._lent and self._lent.dbapi_connection
         if self._lent is None or driver is None:
             return
+        if statement == "COMMIT" and driver.get_transaction_status() == TRANSACTION_STATUS_INERROR:
+            raise RuntimeError("A transaction that has failed cannot be committed.")
         held = self._lent.info.pop(HELD, "") if statement == "COMMIT" else ""
         try:
             if held not in {"", BEGIN} or _is_in_transaction(driver):

@@ -72,6 +72,8 @@ _BY_SQLSTATE: Final[Mapping[str, type[DomainError]]] = {
 # A prepared statement is: the server is another one, as behind a pooler, or a table has got another
 # shape since.
 FORGOTTEN: Final = frozenset({"26000", "42P05", "0A000"})
+# Another connection does better. After a fail-over, another server writes.
+USELESS: Final = FORGOTTEN | {READ_ONLY_TRANSACTION}
 # Connections lost, resources gone, shutting down.
 _UNREACHABLE: Final = ("08", "53", "57P", READ_ONLY_TRANSACTION)
 
@@ -109,11 +111,8 @@ def domain_error(error: DBAPIError | PoolTimeoutError) -> DomainError | None:
 
 
 def is_lost(error: psycopg2.Error, driver: Any) -> bool:
-    """Tell whether the connection is of no use any more. Nor is one to a server that only reads:
-    after a fail-over another one writes.
-    """
-    reads_only: bool = error.pgcode == READ_ONLY_TRANSACTION
-    return reads_only or bool(postgresql.is_disconnect(error, driver, None))
+    """Tell whether the connection is of no use any more."""
+    return error.pgcode in USELESS or bool(postgresql.is_disconnect(error, driver, None))
 
 
 def error_of_driver(error: psycopg2.Error, statement: str, *, driver: Any) -> DBAPIError:

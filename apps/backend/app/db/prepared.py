@@ -7,26 +7,29 @@ SQLite they run as any other statement.
 
 import hashlib
 import re
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
 import psycopg2  # type: ignore[import-untyped]  # Ships no types.
-import structlog
 from sqlalchemy import Insert, Select, Update
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
-from app.db.driver_session import DriverSession, ReadingSession, UnitOfWork
-from app.db.integrity import FORGOTTEN, is_lost, postgresql
+from app.db.driver_session import (
+    DriverSession,
+    ReadingSession,
+    UnitOfWork,
+    forgets_too_often,
+)
+from app.db.integrity import postgresql
 from app.db.statements import EXPLAINED, HELD, take_held, with_options
 
 RUNS_BEFORE_PREPARED: Final = 3
 MOST_PREPARED: Final = 200  # On one connection.
 _KNOWN: Final = "prepared"  # The key of a pooled connection's `info`: the names that it knows.
 _PARAMETER: Final = re.compile(r"%\((\w+)\)s")
-
-log = structlog.get_logger("backdesk.prepared")
 
 
 class Prepared:
@@ -54,10 +57,10 @@ class Prepared:
         return [dict(zip(names, row, strict=True)) for row in self._rows(db, values)]
 
     def all_and_last(
-        self, db: Session, values: Mapping[str, Any]
+        self, db: Session, values: Mapping[str, Any], **options: Any
     ) -> tuple[list[dict[str, Any]], Any]:
         """Return apart the last column, which is the same in each row; None where there is none."""
-        rows, names = self._rows(db, values), self.names[:-1]
+        rows, names = self._rows(db, values, **options), self.names[:-1]
         records = [dict(zip(names, row, strict=False)) for row in rows]
         return records, rows[0][-1] if rows else None
 
@@ -69,9 +72,10 @@ class Prepared:
     def send(self, db: Session, values: Mapping[str, Any]) -> None:
         """Run what returns nothing; in a unit of work together with what comes next, or COMMIT."""
         lent = db.driver_connection() if isinstance(db, UnitOfWork) else None
-        if lent is None:
+        if lent is None or self._is_to_be_prepared(lent):
             self._rows(db, values)
             return
+        self.runs += 1
         driver: Any = lent.dbapi_connection
         with driver.cursor() as cursor:
             sent: bytes = cursor.mogrify(self._text(lent), self._parameters_of(values))
@@ -84,30 +88,29 @@ class Prepared:
             try:
                 return self._run(lent, values, options)
             except psycopg2.Error as error:
-                if not self._may_run_again(db, lent, error):
-                    raise db.error_of(error, self._sql) from error
+                made = db.error_of(error, self._sql)
+                if not (isinstance(db, ReadingSession) and made.connection_invalidated):
+                    raise made from error
+        # A read may run again: SQLAlchemy takes another connection, or says that there is none.
         result = db.execute(self.statement, dict(values), execution_options=options)
         return result.all() if self.names else ()
 
     def _run(
         self, lent: PoolProxiedConnection, values: Mapping[str, Any], options: Mapping[str, Any]
     ) -> Sequence[Sequence[Any]]:
+        self.runs += 1
         driver: Any = lent.dbapi_connection
+        name = None if EXPLAINED in options else self._new_name(lent)
+        if name is not None:
+            text = f"PREPARE {name} AS {self._numbered}; {self._execution(name)}"
+        else:
+            text = self._sql if EXPLAINED in options else self._text(lent)
         with driver.cursor() as cursor:
-            text = self._sql if options.get(EXPLAINED) else self._text(lent)
             text = take_held(cursor, lent.info) + with_options(text, options)
             cursor.execute(text, self._parameters_of(values))
+            if name is not None:  # Now it is known there; had anything failed, it might not be.
+                lent.info[_KNOWN][self._key] = name
             return cursor.fetchall() if self.names else ()
-
-    def _may_run_again(
-        self, db: Session, lent: PoolProxiedConnection, error: psycopg2.Error
-    ) -> bool:
-        """Tell whether SQLAlchemy is to run it: it knows what to do about a lost connection."""
-        if is_forgotten := error.pgcode in FORGOTTEN:
-            lent.info[_KNOWN] = None
-            log.warning("prepared statements are not kept here", sqlstate=error.pgcode)
-        is_useless = is_forgotten or is_lost(error, lent.dbapi_connection)
-        return isinstance(db, ReadingSession) and is_useless
 
     def _parameters_of(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         parameters = {**self._constants, **values}
@@ -116,17 +119,21 @@ class Prepared:
         return parameters
 
     def _text(self, lent: PoolProxiedConnection) -> str:
-        """Say it by name where the connection knows it, or is to know it from now on."""
-        self.runs += 1
-        known: set[str] | None = lent.info.setdefault(_KNOWN, set())
-        if not self.has_one_plan or self.runs <= RUNS_BEFORE_PREPARED or known is None:
-            return self._sql
-        if self._name in known:
-            return self._execution
-        if len(known) >= MOST_PREPARED:
-            return self._sql
-        known.add(self._name)
-        return f"{self._preparation}; {self._execution}"
+        """Say it by name where the connection knows it."""
+        name = lent.info.get(_KNOWN, {}).get(self._key)
+        return self._sql if name is None else self._execution(name)
+
+    def _is_to_be_prepared(self, lent: PoolProxiedConnection) -> bool:
+        if not self.has_one_plan or self.runs < RUNS_BEFORE_PREPARED or forgets_too_often():
+            return False
+        known: dict[str, str] = lent.info.setdefault(_KNOWN, {})
+        return self._key not in known and len(known) < MOST_PREPARED
+
+    def _new_name(self, lent: PoolProxiedConnection) -> str | None:
+        """Return a name that the connection has never heard; None where it needs none."""
+        if not self._is_to_be_prepared(lent):
+            return None
+        return f"backdesk_{self._key}_{secrets.token_hex(4)}"
 
     @cached_property
     def _compiled(self) -> Any:
@@ -150,20 +157,22 @@ class Prepared:
         return [(name, write) for name, write in writers if write is not None]
 
     @cached_property
-    def _name(self) -> str:
-        return f"backdesk_{hashlib.sha256(self._sql.encode()).hexdigest()[:16]}"
+    def _key(self) -> str:
+        return hashlib.sha256(self._sql.encode()).hexdigest()[:16]
 
     @cached_property
     def _parameters(self) -> Sequence[str]:
         return list(dict.fromkeys(_PARAMETER.findall(self._sql)))
 
     @cached_property
-    def _preparation(self) -> str:
+    def _numbered(self) -> str:
         numbers = {name: f"${number}" for number, name in enumerate(self._parameters, 1)}
-        numbered = _PARAMETER.sub(lambda found: numbers[found[1]], self._sql)
-        return f"PREPARE {self._name} AS {numbered}"
+        return _PARAMETER.sub(lambda found: numbers[found[1]], self._sql)
 
     @cached_property
-    def _execution(self) -> str:
+    def _places(self) -> str:
         places = ", ".join(f"%({name})s" for name in self._parameters)
-        return f"EXECUTE {self._name}({places})" if places else f"EXECUTE {self._name}"
+        return f"({places})" if places else ""
+
+    def _execution(self, name: str) -> str:
+        return f"EXECUTE {name}{self._places}"

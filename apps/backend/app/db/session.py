@@ -29,8 +29,9 @@ from app.db.driver_session import (
     ReadingSession,
     UnitOfWork,
     end_open_transaction,
+    note_useless,
 )
-from app.db.integrity import READ_ONLY_TRANSACTION
+from app.db.integrity import USELESS
 from app.db.sqlite import SINGLE_STATEMENTS
 from app.db.statements import heed_options
 
@@ -124,7 +125,7 @@ def _adapt(engine: Engine, settings: Settings, *, seconds: float) -> None:
         sqlite.adapt(engine, statement_seconds=seconds)
     else:
         event.listen(engine, "reset", end_open_transaction)
-        event.listen(engine, "handle_error", _leave_standby)
+        event.listen(engine, "handle_error", _leave_useless)
         heed_options(engine)
     note_borrowers(engine)
 
@@ -185,6 +186,7 @@ def _connect_args(settings: Settings, *, seconds: float, **more: str) -> dict[st
     statement_ms = math.ceil(seconds * 1000)
     options = {
         "application_name": "backdesk",
+        "client_encoding": "UTF8",
         "timezone": "UTC",
         "statement_timeout": statement_ms,
         "lock_timeout": statement_ms // 2,
@@ -198,10 +200,12 @@ def _connect_args(settings: Settings, *, seconds: float, **more: str) -> dict[st
     }
 
 
-def _leave_standby(context: ExceptionContext) -> None:
-    """Connect anew when the server only reads: after a fail-over another one writes."""
-    if getattr(context.original_exception, "pgcode", None) == READ_ONLY_TRANSACTION:
+def _leave_useless(context: ExceptionContext) -> None:
+    """Connect anew where that helps."""
+    sqlstate = getattr(context.original_exception, "pgcode", None)
+    if sqlstate in USELESS:
         context.is_disconnect = True
+        note_useless(sqlstate)
 
 
 def _note_return(_connection: Any, record: ConnectionPoolEntry) -> None:

@@ -20,7 +20,7 @@ def nothing_after_a_while() -> Select[int]:
 
 
 def counting(matching: Select[int]) -> Counting:
-    return Counting(matching, deleted=False, bound=1000, has_one_plan=False)
+    return Counting(matching, deleted=False, bound=1000)
 
 
 def test_count_that_takes_too_long_is_an_estimate() -> None:
