@@ -43,6 +43,7 @@ def forgets_too_often() -> bool:
 
 class DriverSession(Session):
     _first = ""  # What goes together with the first statement.
+    _may_go_on = False  # Over another connection, where the first one is lost.
     _lent: PoolProxiedConnection | None = None
     _connection: Connection | None = None
 
@@ -72,7 +73,8 @@ class DriverSession(Session):
         made = error_of_driver(error, statement, driver=driver)
         if made.connection_invalidated and self._lent is not None:
             self._lent.invalidate(error)
-            self._lent = self._connection = None  # Whatever runs next takes another one.
+            if self._may_go_on:
+                self._lent = self._connection = None  # Whatever runs next takes another one.
             note_useless(error.pgcode)
             if error.pgcode not in FORGOTTEN:
                 engine: Any = self.bind
@@ -91,6 +93,8 @@ class DriverSession(Session):
 class ReadingSession(DriverSession):
     """Each of its statements is a transaction of its own, so it must not write."""
 
+    _may_go_on = True
+
 
 class UnitOfWork(DriverSession):
     """One transaction. What is written in it may be audited (`crud/audit.py`)."""
@@ -107,11 +111,13 @@ class UnitOfWork(DriverSession):
 
     def _end(self, statement: str) -> None:
         """Raises DBAPIError."""
-        driver: Any = self._lent and self._lent.dbapi_connection
-        if self._lent is None or driver is None:
+        if self._lent is None:
             return
-        if statement == "COMMIT" and driver.get_transaction_status() == TRANSACTION_STATUS_INERROR:
+        driver: Any = self._lent.dbapi_connection
+        if statement == "COMMIT" and (driver is None or _has_failed(driver)):
             raise RuntimeError("A transaction that has failed cannot be committed.")
+        if driver is None:
+            return
         held = self._lent.info.pop(HELD, "") if statement == "COMMIT" else ""
         try:
             if held not in {"", BEGIN} or _is_in_transaction(driver):
@@ -143,6 +149,10 @@ def end_open_transaction(driver: Any, record: ConnectionPoolEntry, _state: objec
             cursor.execute("ROLLBACK")
     record.info.pop(HELD, None)
     driver.autocommit = False
+
+
+def _has_failed(driver: Any) -> bool:
+    return bool(driver.get_transaction_status() == TRANSACTION_STATUS_INERROR)
 
 
 def _is_in_transaction(driver: Any) -> bool:
