@@ -44,8 +44,9 @@ def serve(
     host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = None, reload: Reload = False
 ) -> None:
     """Serve the API."""
-    settings = get_settings()
-    os.environ["WEB_CONCURRENCY"] = str(workers or sensible_workers(settings))
+    if workers is None:
+        workers = sensible_workers(get_settings())
+    os.environ["WEB_CONCURRENCY"] = str(workers)
     get_settings.cache_clear()
     settings = _reachable_at(host, port)
     _refuse_taken_port(host, port)

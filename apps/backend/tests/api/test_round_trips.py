@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
+from app.db.prepared import RUNS_BEFORE_PREPARED
 from app.models import User
 from tests.driver import BEGIN, COMMIT, ROLLBACK
 from tests.factories import make_item, make_user
@@ -57,6 +58,8 @@ def test_writing_takes_as_many_round_trips_as_the_table_says(
         "unchanged_id": make_item(db, owner=admin, title="Lamp").id,
         "deleted_id": make_item(db, owner=admin, deleted_at=utc_now()).id,
     }
+    for _ in range(2 * RUNS_BEFORE_PREPARED):  # The event is prepared once, by itself.
+        as_admin.post("/api/v1/items/", json={"title": "Desk lamp"})
     round_trips.clear()
 
     body = BODIES.get(path) if method != "DELETE" else None

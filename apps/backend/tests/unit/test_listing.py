@@ -1,5 +1,6 @@
 """Lists below HTTP: how a query string is read, and how few statements a page takes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -191,7 +192,7 @@ def page_of(**asked: Any) -> Page:
     }
     query = ListQuery(**defaults | asked)
     with read_only() as db:
-        return get_page(db, listing=ITEMS, query=query, scope=true())
+        return get_page(db, listing=replace(ITEMS), query=query, scope=true())
 
 
 @pytest.fixture
