@@ -102,7 +102,11 @@ class UnitOfWork(DriverSession):
     _first = BEGIN
 
     def commit(self) -> None:
-        super().commit()
+        try:
+            super().commit()
+        except Exception:
+            super().rollback()  # SQLite leaves open what it could not commit.
+            raise
         self._end("COMMIT")
 
     def rollback(self) -> None:
