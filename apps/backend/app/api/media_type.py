@@ -4,6 +4,7 @@ from fastapi import Request
 
 from app.core.errors import DomainError
 
+JSON = "application/json"
 UPLOAD = "multipart/form-data"
 FORMS = {"application/x-www-form-urlencoded", UPLOAD}
 
@@ -19,10 +20,10 @@ async def refuse_other_media_type(request: Request, *, is_form: bool) -> None:
     Raises UnsupportedMediaTypeError.
     """
     content_type = request.headers.get("content-type", "")
-    if content_type == "application/json" and not is_form:
+    if content_type == JSON and not is_form:
         await request.body()
     elif await request.body() and not _fits(content_type, is_form=is_form):
-        wanted = "application/x-www-form-urlencoded" if is_form else "application/json"
+        wanted = "application/x-www-form-urlencoded" if is_form else JSON
         raise UnsupportedMediaTypeError(wanted=wanted)
 
 
@@ -33,9 +34,16 @@ def refuse_no_upload(request: Request) -> None:
 
 
 def _fits(content_type: str, *, is_form: bool) -> bool:
-    message = _media_type(content_type)
     if is_form:
-        return message.get_content_type() in FORMS
+        return _media_type(content_type).get_content_type() in FORMS
+    return is_json(content_type)
+
+
+def is_json(content_type: str) -> bool:
+    """Tell also of what is built on it, such as `application/merge-patch+json`."""
+    if content_type == JSON:
+        return True
+    message = _media_type(content_type)
     subtype = message.get_content_subtype()
     is_application = message.get_content_maintype() == "application"
     return is_application and (subtype == "json" or subtype.endswith("+json"))

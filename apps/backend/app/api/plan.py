@@ -5,14 +5,13 @@ how that is validated, in which order the nodes run and what goes into the answe
 its own functions read the parameters and the body, and its own errors come out.
 """
 
-import email.message
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, Final
+from typing import Any
 
 from fastapi import BackgroundTasks, Request, Response
 from fastapi._compat import ModelField
@@ -35,7 +34,7 @@ from fastapi.security import SecurityScopes
 from pydantic_core import PydanticUndefined
 from starlette.exceptions import HTTPException
 
-JSON: Final = "application/json"
+from app.api.media_type import is_json
 
 
 class UnplannableError(TypeError):
@@ -239,7 +238,7 @@ def read_json(body: bytes, *, content_type: str | None, is_strict: bool) -> Any:
     """
     if not body:
         return PydanticUndefined
-    if not _says_json(content_type, is_strict=is_strict):
+    if not (is_json(content_type) if content_type else not is_strict):
         return body
     try:
         return json.loads(body)
@@ -258,13 +257,3 @@ def read_json(body: bytes, *, content_type: str | None, is_strict: bool) -> Any:
         ) from error
     except Exception as error:
         raise HTTPException(400, "There was an error parsing the body") from error
-
-
-def _says_json(content_type: str | None, *, is_strict: bool) -> bool:
-    if content_type == JSON or not content_type:
-        return content_type == JSON or not is_strict
-    message = email.message.Message()
-    message["content-type"] = content_type
-    subtype = message.get_content_subtype()
-    is_application = message.get_content_maintype() == "application"
-    return is_application and (subtype == "json" or subtype.endswith("+json"))

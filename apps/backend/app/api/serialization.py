@@ -9,10 +9,33 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import ResponseValidationError
 from fastapi.utils import is_body_allowed_for_status_code
 
-from app.api.plan import JSON, Progress
+from app.api.media_type import JSON
+from app.api.plan import Progress
 
 
 def serializer_of(route: Any) -> Callable[[Any, Progress], Response]:
+    render = _renderer_of(route)
+
+    def answer(returned: Any, progress: Progress) -> Response:
+        if isinstance(returned, Response):
+            if returned.background is None:
+                returned.background = progress.background
+            return returned
+        own = progress.response
+        status = (own and own.status_code) or route.status_code
+        response = render(returned, {} if status is None else {"status_code": status})
+        response.background = progress.background
+        if not is_body_allowed_for_status_code(response.status_code):
+            response.body = b""
+        if own is not None:
+            response.raw_headers.extend(own.raw_headers)
+        return response
+
+    return answer
+
+
+def _renderer_of(route: Any) -> Callable[[Any, dict[str, Any]], Response]:
+    """Return what makes a response of a value that fits the model, and the response's arguments."""
     field = route.response_field
     is_default = isinstance(route.response_class, DefaultPlaceholder)
     response_class = route.response_class.value if is_default else route.response_class
@@ -25,32 +48,14 @@ def serializer_of(route: Any) -> Callable[[Any, Progress], Response]:
         "exclude_none": route.response_model_exclude_none,
     }
 
-    def content_of(returned: Any) -> Any:
+    def render(returned: Any, arguments: dict[str, Any]) -> Any:
         if field is None:
-            return jsonable_encoder(returned)
+            return response_class(jsonable_encoder(returned), **arguments)
         value, errors = field.validate(returned, {}, loc=("response",))
         if errors:
             raise ResponseValidationError(errors=errors, body=returned)
-        return (field.serialize_json if is_default else field.serialize)(value, **options)
+        if is_default:
+            return Response(field.serialize_json(value, **options), media_type=JSON, **arguments)
+        return response_class(field.serialize(value, **options), **arguments)
 
-    def answer(returned: Any, progress: Progress) -> Response:
-        if isinstance(returned, Response):
-            if returned.background is None:
-                returned.background = progress.background
-            return returned
-        own = progress.response
-        status = (own and own.status_code) or route.status_code
-        arguments: dict[str, Any] = {} if status is None else {"status_code": status}
-        content = content_of(returned)
-        if field is not None and is_default:
-            response = Response(content, media_type=JSON, **arguments)
-        else:
-            response = response_class(content, **arguments)
-        response.background = progress.background
-        if not is_body_allowed_for_status_code(response.status_code):
-            response.body = b""
-        if own is not None:
-            response.raw_headers.extend(own.raw_headers)
-        return response
-
-    return answer
+    return render

@@ -79,15 +79,15 @@ def sensible_workers(settings: Settings) -> int:
 
 
 def app_to_serve() -> Backdesk:
-    """What is there now stays to the end: the collector of garbage need not look at it again."""
+    """Make the application, in the thread of the event loop."""
     app = create_app()
     if get_settings().STAY_ON_ONE_CORE:
         core = OneCore()
-        core.join()  # The present thread is that of the event loop.
+        core.join()
         core.keep()
         app.state.threads.at_start = core.join
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # What is there now stays to the end: the collector need not look at it again.
     return app
 
 

@@ -14,7 +14,7 @@ from app.core.config import get_settings
 from app.db.integrity import StatementTimeoutError, domain_error
 from app.db.prepared import Prepared
 from app.db.statements import EXPLAINED, WITHIN_SECONDS
-from app.models.mixins import with_deleted, without_deleted
+from app.models.mixins import in_reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +44,23 @@ class Counting:
         self.same_rows = same_rows
         self.was_beyond = False  # The last time, whoever asked.
         self._rows = matching
-        self._in_reach = with_deleted if deleted else without_deleted
+        self._deleted = deleted
 
     @cached_property
     def matching(self) -> Prepared:
-        return Prepared(self._in_reach(self._rows), has_one_plan=False)
+        return self._prepared(self._rows, has_one_plan=False)
 
     @cached_property
     def to_bound(self) -> Prepared:
         few = self._rows.limit(literal_column(str(self.bound + 1)))
-        return Prepared(self._in_reach(_count_of(few)), has_one_plan=self.has_one_plan)
+        return self._prepared(_count_of(few), has_one_plan=self.has_one_plan)
 
     @cached_property
     def to_end(self) -> Prepared:
-        return Prepared(self._in_reach(_count_of(self._rows)), has_one_plan=False)
+        return self._prepared(_count_of(self._rows), has_one_plan=False)
+
+    def _prepared(self, statement: Select[Any], *, has_one_plan: bool) -> Prepared:
+        return Prepared(in_reach(statement, deleted=self._deleted), has_one_plan=has_one_plan)
 
 
 def _count_of(matching: Select[Any]) -> Select[Any]:

@@ -10,12 +10,11 @@ from app.core.permissions import Permission, Principal, Scope
 from app.crud import user as crud_user
 from app.crud.export import Export, get_export
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
+from app.crud.reading import get_record
 from app.crud.recording import insert_record, update_record
 from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, RowScopes, seen_by, values_of
 from app.crud.trash import take_out
-from app.db.prepared import Prepared
 from app.models.item import Item
-from app.models.mixins import without_deleted
 from app.models.user import User, ids_of_department
 from app.schemas.export import ExportQuery
 from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
@@ -62,21 +61,17 @@ def visible_to(actor: Principal) -> ColumnElement[bool]:
     return seen_by(actor, SEEN)
 
 
-def get_item_record(db: Session, *, item_id: int, actor: Principal) -> Record | None:
-    return _record(actor.scope).first(db, values_of(actor) | {"item_id": item_id})
-
-
-def get_item_record_for_update(db: Session, *, item_id: int, actor: Principal) -> Record | None:
-    """Lock the row, so that what is compared is what is changed."""
-    values = values_of(actor) | {"item_id": item_id}
-    return _record(actor.scope, is_locked=True).first(db, values)
-
-
-@cache
-def _record(scope: Scope, *, is_locked: bool = False) -> Prepared:
-    wanted = ITEMS.select.where(Item.id == bindparam("item_id"), SEEN[scope])
-    return Prepared(
-        without_deleted(wanted.with_for_update(key_share=True) if is_locked else wanted)
+def get_item_record(
+    db: Session, *, item_id: int, actor: Principal, is_locked: bool = False
+) -> Record | None:
+    """Lock the row where it is to be changed, so that what is compared is what is changed."""
+    return get_record(
+        db,
+        listing=ITEMS,
+        record_id=item_id,
+        scope=SEEN[actor.scope],
+        values=values_of(actor),
+        is_locked=is_locked,
     )
 
 

@@ -1,6 +1,6 @@
 """Lists: filter, search, sort, page. From statement to statement, for every resource alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
@@ -29,7 +29,7 @@ from app.crud.list_shape import Asked, Shape, take_apart
 from app.db.base import Base
 from app.db.binding import with_values
 from app.db.prepared import Prepared
-from app.models.mixins import with_deleted, without_deleted
+from app.models.mixins import in_reach
 from app.schemas.base import Schema
 from app.schemas.listing import ListQuery
 
@@ -135,12 +135,15 @@ def _read(
     values: Mapping[str, Any],
 ) -> tuple[list[dict[str, Any]], Total | None]:
     """Read one row more than the page has, and the total; few rows are counted along with them."""
-    made_for = (_page.__wrapped__, _counting.__wrapped__) if shape.is_long else (_page, _counting)
-    page = made_for[0](listing, scope, shape)
+    page_of: Callable[..., Prepared] = _page
+    counting_of: Callable[..., Counting] = _counting
+    if shape.is_long:  # Not to be kept.
+        page_of, counting_of = _page.__wrapped__, _counting.__wrapped__
+    page = page_of(listing, scope, shape)
     if shape.is_after:
         return page.all(db, values), None
     bound = get_settings().MAX_EXACT_TOTAL
-    counting = made_for[1](listing, scope, shape.without_place(), bound)
+    counting = counting_of(listing, scope, shape.without_place(), bound)
     if shape.is_plain and scope is not true() and not counting.was_beyond:
         both = _page_and_count(listing, scope, shape, bound)
         with give_up_in_time() as options:
@@ -159,7 +162,7 @@ def _page_and_count(
     matching = _matching(listing, scope, shape).limit(literal_column(str(bound + 1)))
     counted = select(func.count()).select_from(matching.subquery()).scalar_subquery()
     page = _select_page(listing, scope, shape).add_columns(counted)
-    return Prepared(_in_reach(page, shape), has_one_plan=False)
+    return Prepared(in_reach(page, deleted=shape.deleted), has_one_plan=False)
 
 
 @lru_cache(maxsize=SHAPES)
@@ -167,7 +170,7 @@ def _page(listing: Listing, scope: ColumnElement[bool], shape: Shape) -> Prepare
     # Some owners have ten rows, some a million; where all are read, none is told from another.
     has_one_plan = shape.is_plain and scope is true()
     page = _select_page(listing, scope, shape)
-    return Prepared(_in_reach(page, shape), has_one_plan=has_one_plan)
+    return Prepared(in_reach(page, deleted=shape.deleted), has_one_plan=has_one_plan)
 
 
 def _select_page(listing: Listing, scope: ColumnElement[bool], shape: Shape) -> Select[Any]:
@@ -190,10 +193,6 @@ def _cut(statement: Select[Any], shape: Shape) -> Select[Any]:
         limit = literal_column(str(shape.limit + 1))
     statement = statement.limit(limit)
     return statement.offset(bindparam("skip", type_=Integer)) if shape.skips else statement
-
-
-def _in_reach(statement: Select[Any], shape: Shape) -> Select[Any]:
-    return with_deleted(statement) if shape.deleted else without_deleted(statement)
 
 
 def _order(listing: Listing, shape: Shape) -> list[ColumnElement[Any]]:

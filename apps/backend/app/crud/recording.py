@@ -23,10 +23,9 @@ def insert_record(
     """Return the columns in `shown`. Raises IntegrityError."""
     now = utc_now()
     stamped = {**values, "created_at": now, "updated_at": now, "version": 1}
-    record = insert_row(db, model=model, values=stamped, returned=tuple(shown)) or {}
-    crud_audit.write_events(
-        db, [crud_audit.creation(db, model, record_id=record["id"], values=stamped)]
-    )
+    record = insert_row(db, model=model, values=stamped, returned=tuple(shown))
+    event = crud_audit.creation(db, model, record_id=record["id"], values=stamped)
+    crud_audit.write_events(db, [event])
     return record
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
-from functools import cache
 from typing import Final
 
-from sqlalchemy import BigInteger, ColumnElement, bindparam, cast, func, select, true
+from sqlalchemy import BigInteger, ColumnElement, cast, func, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -15,10 +14,9 @@ from app.crud import user as crud_user
 from app.crud.export import Export, get_export
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
 from app.crud.quota import consume, month_of, tokens_remaining, tokens_used
+from app.crud.reading import get_record
 from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, RowScopes, seen_by, values_of
-from app.db.prepared import Prepared
 from app.models.item import Item
-from app.models.mixins import without_deleted
 from app.models.usage import UsageEvent
 from app.models.user import User, ids_of_department
 from app.schemas.export import ExportQuery
@@ -56,13 +54,8 @@ def visible_to(actor: Principal) -> ColumnElement[bool]:
 
 
 def get_usage_record(db: Session, *, event_id: int, actor: Principal) -> Record | None:
-    return _record(actor.scope).first(db, values_of(actor) | {"event_id": event_id})
-
-
-@cache
-def _record(scope: Scope) -> Prepared:
-    wanted = USAGE.select.where(UsageEvent.id == bindparam("event_id"), SEEN[scope])
-    return Prepared(without_deleted(wanted))
+    scope, values = SEEN[actor.scope], values_of(actor)
+    return get_record(db, listing=USAGE, record_id=event_id, scope=scope, values=values)
 
 
 def get_usage(db: Session, *, query: ListQuery, actor: Principal) -> Page:

@@ -1,11 +1,10 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import chain
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, or_, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -18,6 +17,7 @@ from app.crud.letter import send_verification, send_welcome, write_letter
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
 from app.crud.one_time_token import withdraw_tokens, withdraw_tokens_of_all
 from app.crud.password import store_password
+from app.crud.reading import get_record
 from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, RowScopes, seen_by, values_of
 from app.crud.session import end_sessions, end_sessions_of_all
 from app.crud.user_policy import (
@@ -29,8 +29,6 @@ from app.crud.user_policy import (
 )
 from app.db.integrity import constraint_error
 from app.db.locks import take_turns
-from app.db.prepared import Prepared
-from app.models.mixins import with_deleted, without_deleted
 from app.models.one_time_token import TokenPurpose
 from app.models.user import EMAIL_UNIQUE, USERNAME_UNIQUE, User
 from app.schemas.export import ExportQuery
@@ -118,13 +116,14 @@ def get_user_record(
     db: Session, *, user_id: int, actor: Principal, in_trash: bool = False
 ) -> Record | None:
     """Find them `in_trash` too."""
-    return _record(actor.scope, in_trash).first(db, values_of(actor) | {"user_id": user_id})
-
-
-@cache
-def _record(scope: Scope, in_trash: bool) -> Prepared:
-    wanted = USERS.select.where(User.id == bindparam("user_id"), SEEN[scope])
-    return Prepared(with_deleted(wanted) if in_trash else without_deleted(wanted))
+    return get_record(
+        db,
+        listing=USERS,
+        record_id=user_id,
+        scope=SEEN[actor.scope],
+        values=values_of(actor),
+        in_trash=in_trash,
+    )
 
 
 def get_user_for_update(db: Session, *, user_id: int, actor: Principal) -> User | None:

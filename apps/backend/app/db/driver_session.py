@@ -5,6 +5,7 @@ through SQLAlchemy, over the same connection. The driver commits by itself: so a
 round trip, and a unit of work sends its BEGIN together with its first statement.
 """
 
+from collections import Counter
 from typing import Any, Final, NoReturn
 
 import psycopg2  # type: ignore[import-untyped]  # Ships no types.
@@ -24,13 +25,13 @@ from app.db.statements import BEGIN, HELD
 log = structlog.get_logger("backdesk.database")
 
 MOST_FORGOTTEN: Final = 20
-_forgotten: Final[list[str]] = []  # How often statements that were prepared were not known.
+_forgotten: Final = Counter[str]()  # How often a prepared statement was not known, by error.
 
 
 def note_useless(sqlstate: str | None) -> None:
-    if sqlstate in FORGOTTEN:
-        _forgotten.append(sqlstate)
-        if len(_forgotten) == MOST_FORGOTTEN:
+    if sqlstate is not None and sqlstate in FORGOTTEN:
+        _forgotten[sqlstate] += 1
+        if _forgotten.total() == MOST_FORGOTTEN:
             log.warning("nothing is prepared any more: connections are pooled elsewhere")
 
 
@@ -38,7 +39,7 @@ def forgets_too_often() -> bool:
     """Tell whether to prepare statements has proved useless, as behind a pooler that lends
     connections by transaction.
     """
-    return len(_forgotten) >= MOST_FORGOTTEN
+    return _forgotten.total() >= MOST_FORGOTTEN
 
 
 class DriverSession(Session):

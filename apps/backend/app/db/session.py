@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session, sessionmaker
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from app.core.config import Settings, get_settings
 from app.core.origin import Origin
@@ -55,6 +55,7 @@ class _Database:
     engine: Engine
     units: sessionmaker[UnitOfWork]
     reads: sessionmaker[ReadingSession]
+    exporting: Engine
     exports: sessionmaker[ExportingSession]
 
 
@@ -72,14 +73,14 @@ def _build() -> _Database:
     settings = get_settings()
     engine = _create_engine(settings)
     reading = engine.execution_options(**{SINGLE_STATEMENTS: True})
+    exporting = _create_export_engine(settings)
     options: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
     return _Database(
         engine=engine,
         units=sessionmaker(engine, class_=UnitOfWork, **options),
         reads=sessionmaker(reading, class_=ReadingSession, autoflush=False, **options),
-        exports=sessionmaker(
-            _create_export_engine(settings), class_=ExportingSession, autoflush=False, **options
-        ),
+        exporting=exporting,
+        exports=sessionmaker(exporting, class_=ExportingSession, autoflush=False, **options),
     )
 
 
@@ -96,17 +97,20 @@ def _create_engine(settings: Settings) -> Engine:
         connect_args=_connect_args(settings, seconds=settings.STATEMENT_TIMEOUT_SECONDS),
     )
     _adapt(engine, settings, seconds=settings.STATEMENT_TIMEOUT_SECONDS)
-    event.listen(engine, "checkin", _note_return)
-    event.listen(engine, "checkout", _ping_if_idle)
     return engine
 
 
 def _create_export_engine(settings: Settings) -> Engine:
-    """Each export has a connection of its own, which is closed after it."""
+    """Of connections with other settings. They are kept: a new one costs as much as some thousand
+    rows.
+    """
     seconds = settings.EXPORT_TIMEOUT_SECONDS
     engine = create_engine(
         settings.database_url,
-        poolclass=NullPool,
+        poolclass=QueuePool,
+        pool_size=settings.EXPORTS_AT_ONCE,
+        max_overflow=0,
+        pool_timeout=settings.DB_POOL_TIMEOUT_SECONDS,
         hide_parameters=True,
         connect_args=_connect_args(settings, seconds=seconds, **_FOR_EXPORTS),
     )
@@ -128,6 +132,8 @@ def _adapt(engine: Engine, settings: Settings, *, seconds: float) -> None:
         event.listen(engine, "handle_error", _leave_useless)
         heed_options(engine)
     note_borrowers(engine)
+    event.listen(engine, "checkin", _note_return)
+    event.listen(engine, "checkout", _ping_if_idle)
 
 
 @contextmanager
@@ -161,16 +167,21 @@ def read_only() -> Iterator[Session]:
 
 @contextmanager
 def exporting() -> Iterator[Session]:
-    """Read at length, row by row."""
+    """Read at length, row by row. What is broken off is ended with its connection."""
     with _database().exports() as db:
-        yield db
+        try:
+            yield db
+        except BaseException:
+            db.invalidate()
+            raise
 
 
 def dispose() -> None:
     """Close every connection and forget the engine; the next use reads the settings anew."""
     with _building:
         if _build.cache_info().currsize:
-            _build().engine.dispose()
+            for engine in (_build().engine, _build().exporting):
+                engine.dispose()
         _build.cache_clear()
 
 

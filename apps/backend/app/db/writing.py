@@ -19,9 +19,10 @@ _VERSION: Final = "row_version"
 
 def insert_row(
     db: Session, *, model: type[Base], values: Mapping[str, Any], returned: Sequence[str]
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
     """Return those columns of the new row. Raises IntegrityError."""
-    return _insertion(model, tuple(values), tuple(returned)).first(db, values)
+    (row,) = _insertion(model, tuple(values), tuple(returned)).all(db, values)
+    return row
 
 
 def append_row(db: Session, *, model: type[Base], values: Mapping[str, Any]) -> None:

@@ -82,6 +82,11 @@ def _pass_deleted_rows_by(state: ORMExecuteState) -> None:
         state.statement = state.statement.options(_NOT_DELETED)
 
 
+def in_reach(statement: Select[Any], *, deleted: bool) -> Select[Any]:
+    """For a statement that is kept: with deleted rows in it, or passing them by."""
+    return with_deleted(statement) if deleted else without_deleted(statement)
+
+
 def with_deleted(statement: Select[Any]) -> Select[Any]:
     return statement.execution_options(include_deleted=True)
 

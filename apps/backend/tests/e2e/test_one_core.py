@@ -6,26 +6,29 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from app.core.affinity import number_of_cores
+from tests.absent import leave_out
 from tests.server import Server, running_server
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(os, "sched_setaffinity") or number_of_cores() < 2,
-    reason="There is but one core, or no Linux to choose one.",
-)
+
+@pytest.fixture
+def allowed() -> set[int]:
+    """The cores that this process may use, and so the servers that it starts."""
+    if not hasattr(os, "sched_getaffinity"):
+        leave_out("Only on Linux may a thread choose its cores.")
+    return os.sched_getaffinity(0)
 
 
-def test_threads_of_requests_stay_with_the_event_loop(server: Server) -> None:
+def test_threads_of_requests_stay_with_the_event_loop(server: Server, allowed: set[int]) -> None:
     use(server)
 
     loop, *others = cores_of_threads(server.process.pid)
 
     assert len(loop) == 1
     assert loop in others  # Of requests.
-    assert any(len(cores) == number_of_cores() for cores in others)  # Of the login.
+    assert any(len(cores) == len(allowed) for cores in others)  # Of the login.
 
 
-def test_threads_roam_where_that_is_wanted(tmp_path: Path) -> None:
+def test_threads_roam_where_that_is_wanted(tmp_path: Path, allowed: set[int]) -> None:
     with running_server(
         database_url=f"sqlite:///{tmp_path}/free.db",
         log=tmp_path / "free.log",
@@ -35,7 +38,7 @@ def test_threads_roam_where_that_is_wanted(tmp_path: Path) -> None:
 
         threads = cores_of_threads(server.process.pid)
 
-    assert {len(cores) for cores in threads} == {number_of_cores()}
+    assert {len(cores) for cores in threads} == {len(allowed)}
 
 
 def use(server: Server) -> None:

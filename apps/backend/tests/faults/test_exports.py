@@ -27,6 +27,7 @@ ROWS: Final = 60_000  # Of 1000 bytes: much more than the buffers between hold.
 RUNNING: Final = (
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE datname = current_database() AND application_name = 'backdesk-export'"
+    " AND state <> 'idle'"  # A connection that waits for the next one does nothing.
 )
 
 

@@ -56,7 +56,7 @@ def get_locked_item(
 def get_item_to_change(
     item_id: Id, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
 ) -> Record:
-    record = crud_item.get_item_record_for_update(db, item_id=item_id, actor=actor)
+    record = crud_item.get_item_record(db, item_id=item_id, actor=actor, is_locked=True)
     if record is None:
         raise crud_item.ItemNotFoundError
     refuse_changed_record(db, Item, record_id=item_id, version=record["version"], expected=expected)
