@@ -11,10 +11,16 @@ SECONDS = 5
 
 
 def test_threads_take_work_beside_one_that_is_stuck_and_given_up() -> None:
+    begun, stuck = threading.Event(), threading.Event()
+
+    def get_stuck() -> None:
+        begun.set()
+        stuck.wait()
+
     async def work() -> str:
-        threads, stuck = Threads(2, name="test"), threading.Event()
-        given_up = threads.start(stuck.wait)
-        await asyncio.sleep(0.05)  # It is at work, and cannot be called back.
+        threads = Threads(2, name="test")
+        given_up = threads.start(get_stuck)
+        begun.wait(SECONDS)  # Now it cannot be called back.
         given_up.cancel()
         try:
             return await asyncio.wait_for(threads.start(lambda: "done"), SECONDS)
