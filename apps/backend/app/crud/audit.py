@@ -19,6 +19,7 @@ from app.crud.batch import delete_batch
 from app.crud.export import Export, get_export
 from app.crud.listing import Listing, Page, get_page, public_columns
 from app.db.driver_session import UnitOfWork
+from app.db.folding import twins_of
 from app.db.loading import load_rows
 from app.db.session import origin_of
 from app.db.writing import append_row
@@ -136,7 +137,8 @@ def _capture(db: Session, _context: object) -> None:
 def audited_fields(model: type[AuditMixin]) -> Sequence[str]:
     if model not in _FIELDS:
         names = {attribute.key for attribute in inspect(model).column_attrs}
-        _FIELDS[model] = sorted(names - model.never_audited - _IMPLIED)
+        implied = _IMPLIED.union(twin.name for twin in twins_of(model).values())
+        _FIELDS[model] = sorted(names - model.never_audited - implied)
     return _FIELDS[model]
 
 

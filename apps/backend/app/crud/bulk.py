@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.core.clock import utc_now
 from app.crud import audit as crud_audit
 from app.crud.batch import in_batches
+from app.db.folding import with_folded
 from app.db.loading import draw_ids, load_rows
 from app.models.mixins import AuditedRecord
 
@@ -52,7 +53,8 @@ def update_rows(db: Session, *, model: type[Row], rows: Sequence[Row], changes: 
     """
     real = {row.id: differences(row, changes.get(row.id, {})) for row in rows}
     changed = [row for row in rows if real[row.id]]
-    for ids, values in _statements(model, [row.id for row in changed], changes):
+    written = {row.id: with_folded(model, changes[row.id]) for row in changed}
+    for ids, values in _statements(model, list(written), written):
         db.execute(
             update(model)
             .where(model.id.in_(ids))

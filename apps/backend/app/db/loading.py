@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from app.db.base import Base
+from app.db.folding import with_folded
 from app.db.writing import table_of
 
 MANY: Final = 50  # Fewer rows are no slower as a list of values.
@@ -52,6 +53,7 @@ def load_rows(db: Session, *, model: type[Base], rows: Sequence[Mapping[str, Any
     if not rows:
         return
     table = table_of(model)
+    rows = [with_folded(model, row) for row in rows]
     if len(rows) < MANY or db.get_bind().dialect.name != "postgresql":
         db.execute(insert(table), rows)
         return

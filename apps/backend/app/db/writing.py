@@ -10,6 +10,7 @@ from sqlalchemy import Table, bindparam, insert, update
 from sqlalchemy.orm import Session
 
 from app.db.base import Base
+from app.db.folding import with_folded
 from app.db.prepared import Prepared
 
 SHAPES: Final = 200  # Whose statements are kept.
@@ -21,6 +22,7 @@ def insert_row(
     db: Session, *, model: type[Base], values: Mapping[str, Any], returned: Sequence[str]
 ) -> dict[str, Any]:
     """Return those columns of the new row. Raises IntegrityError."""
+    values = with_folded(model, values)
     (row,) = _insertion(model, tuple(values), tuple(returned)).all(db, values)
     return row
 
@@ -42,6 +44,7 @@ def update_row(
     """Return those columns after the change; None where the row has another version by now. Raises
     IntegrityError.
     """
+    changes = with_folded(model, changes)
     statement = _change(model, tuple(changes), tuple(returned))
     return statement.first(db, {**changes, _ID: row_id, _VERSION: version})
 

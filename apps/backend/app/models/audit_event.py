@@ -1,11 +1,12 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, String
+from sqlalchemy import JSON, BigInteger, Index
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
+from app.db.folding import plain_text
 from app.models.mixins import IdMixin
 
 
@@ -21,12 +22,12 @@ class AuditEvent(IdMixin, Base):
 
     at: Mapped[datetime]
     actor_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
-    actor_email: Mapped[str | None] = mapped_column(String(254))
-    action: Mapped[str] = mapped_column(String(50))
-    resource_type: Mapped[str] = mapped_column(String(50))
+    actor_email: Mapped[str | None] = mapped_column(plain_text(254))
+    action: Mapped[str] = mapped_column(plain_text(50))
+    resource_type: Mapped[str] = mapped_column(plain_text(50))
     resource_id: Mapped[int | None] = mapped_column(BigInteger)
     version: Mapped[int | None]  # Of the record, after the change.
     changes: Mapped[dict[str, Any]] = mapped_column(JSON().with_variant(JSONB, "postgresql"))
-    request_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    request_id: Mapped[str | None] = mapped_column(plain_text(32), index=True)
     session_id: Mapped[int | None] = mapped_column(BigInteger)
-    ip: Mapped[str | None] = mapped_column(String(45))
+    ip: Mapped[str | None] = mapped_column(plain_text(45))

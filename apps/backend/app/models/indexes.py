@@ -14,19 +14,19 @@ present: Final = text("deleted_at IS NULL")
 trashed: Final = text("deleted_at IS NOT NULL")
 
 
-def sort_index(table: str, column: str) -> Index:
-    """Serves both directions, and filters by the column."""
+def sort_index(table: str, column: str, *, by: str | None = None) -> Index:
+    """Serves both directions, and filters by the column; `by` names the one it is compared by."""
     name = f"ix_{table}_{column}_id"
-    return Index(name, column, "id", postgresql_where=present, sqlite_where=present)
+    return Index(name, by or column, "id", postgresql_where=present, sqlite_where=present)
 
 
-def descending_index(table: str, column: str) -> Index:
+def descending_index(table: str, column: str, *, by: str | None = None) -> Index:
     """Serves the descending sort of a nullable column on PostgreSQL: the empty ones come last there
     too, and an ascending index has them first when it is read backwards. SQLite's has them last.
     """
     return Index(
         f"ix_{table}_{column}_id_desc",
-        text(f"{column} DESC NULLS LAST"),
+        text(f"{by or column} DESC NULLS LAST"),
         text("id DESC"),
         postgresql_where=present,
     ).ddl_if(dialect="postgresql")

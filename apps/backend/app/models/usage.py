@@ -4,6 +4,7 @@ from sqlalchemy import BigInteger, Date, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
+from app.db.folding import folded, plain_text
 from app.models.mixins import IdMixin
 
 
@@ -19,8 +20,10 @@ class UsageEvent(IdMixin, Base):
 
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     tokens: Mapped[int] = mapped_column(BigInteger)
-    kind: Mapped[str] = mapped_column(String(50))
+    kind: Mapped[str] = mapped_column(plain_text(50))
+    kind_folded: Mapped[str] = folded("kind", server_default="")
     note: Mapped[str | None] = mapped_column(String(500))
+    note_folded: Mapped[str | None] = folded("note", length=None)
     created_at: Mapped[datetime]
     recorded_by: Mapped[int | None] = mapped_column(BigInteger)
 

@@ -4,6 +4,7 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, BindParameter, Index, Select, String, false, or_, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.db.folding import folded, plain_text
 from app.models.indexes import (
     descending_index,
     present,
@@ -30,11 +31,11 @@ class User(AuditedRecord):
             postgresql_where=present,
             sqlite_where=present,
         ),
-        sort_index("users", "full_name"),
-        descending_index("users", "full_name"),
+        sort_index("users", "full_name", by="full_name_folded"),
+        descending_index("users", "full_name", by="full_name_folded"),
         # With the trash in it: the items of deleted users stay with their department.
-        Index("ix_users_department_id", "department", "id"),
-        descending_index("users", "department"),
+        Index("ix_users_department_id", "department_folded", "id", "deleted_at"),
+        descending_index("users", "department", by="department_folded"),
         sort_index("users", "token_quota"),
         descending_index("users", "token_quota"),
         sort_index("users", "last_login_at"),
@@ -44,7 +45,7 @@ class User(AuditedRecord):
         sort_index("users", "is_verified"),
         sort_index("users", "created_at"),
         sort_index("users", "updated_at"),
-        search_index("users", "email", "username", "full_name", "department"),
+        search_index("users", "email", "username", "full_name_folded", "department_folded"),
         Index("ix_users_trash", "id", postgresql_where=trashed, sqlite_where=trashed),
         {"sqlite_autoincrement": True},  # An id is never given twice.
     )
@@ -52,11 +53,13 @@ class User(AuditedRecord):
     audited_as = "user"
     never_audited = frozenset({"hashed_password"})
 
-    email: Mapped[str] = mapped_column(String(254))
-    username: Mapped[str] = mapped_column(String(50))
+    email: Mapped[str] = mapped_column(plain_text(254))
+    username: Mapped[str] = mapped_column(plain_text(50))
     full_name: Mapped[str | None] = mapped_column(String(100))
-    department: Mapped[str | None] = mapped_column(String(100))
-    role: Mapped[str] = mapped_column(String(20))
+    full_name_folded: Mapped[str | None] = folded("full_name")
+    department: Mapped[str | None] = mapped_column(plain_text(100))
+    department_folded: Mapped[str | None] = folded("department")
+    role: Mapped[str] = mapped_column(plain_text(20))
     hashed_password: Mapped[str | None] = mapped_column(String(255))
     is_active: Mapped[bool] = mapped_column(default=True)
     is_verified: Mapped[bool] = mapped_column(default=False)
@@ -72,4 +75,4 @@ def ids_of_department(department: BindParameter[Any], *, member: BindParameter[i
     It reads the bare table, which the criterion for deleted rows does not cover.
     """
     table = User.__table__
-    return select(table.c.id).where(or_(table.c.department == department, table.c.id == member))
+    return select(table.c.id).where(or_(table.c.department_folded == department, table.c.id == member))

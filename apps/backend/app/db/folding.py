@@ -1,0 +1,67 @@
+"""Texts that are searched or sorted are stored twice: as they are shown, and folded beside that, as
+they are compared (`core/text.py`). So both databases find and order alike, by an index.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import Column, String, event
+from sqlalchemy.orm import InstrumentedAttribute, MappedColumn, mapped_column
+
+from app.core.text import KEY_LENGTH, fold
+from app.db.base import Base
+
+_SOURCE: Final = "folded_from"  # The key of a column's `info`: the text that it is folded from.
+
+
+def plain_text(length: int | None = None) -> String:
+    """Text that PostgreSQL compares as SQLite does, code point by code point, in any locale."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+def folded(source: str, *, length: int | None = KEY_LENGTH, **options: Any) -> MappedColumn[Any]:
+    """A column that holds the other one's text as it is compared; null where nothing is left of it,
+    if it may be. Statements that pass SQLAlchemy by fill it by `with_folded`.
+    """
+
+    def of_new_row(context: Any) -> str | None:
+        return _fold(twin.column, context.get_current_parameters().get(source))
+
+    info = {_SOURCE: source}
+    twin: MappedColumn[Any] = mapped_column(
+        plain_text(length), default=of_new_row, info=info, **options
+    )
+    return twin
+
+
+@cache
+def twins_of(model: type[Base]) -> Mapping[str, Column[Any]]:
+    """Return the folded columns by the names of those that they are folded from."""
+    columns = model.__table__.columns
+    return {column.info[_SOURCE]: column for column in columns if _SOURCE in column.info}
+
+
+def with_folded(model: type[Base], values: Mapping[str, Any]) -> dict[str, Any]:
+    twins = twins_of(model).items()
+    return {
+        **values,
+        **{twin.name: _fold(twin, values[name]) for name, twin in twins if name in values},
+    }
+
+
+def _fold(twin: Column[Any], text: str | None) -> str | None:
+    key = fold(text or "")[: twin.type.length]  # type: ignore[attr-defined]  # It is a String.
+    return key or (None if twin.nullable else "")
+
+
+@event.listens_for(Base, "attribute_instrument")
+def _fold_what_is_set(model: type[Base], key: str, twin: InstrumentedAttribute[Any]) -> None:
+    (column, *_) = getattr(twin.property, "columns", (None,))
+    if column is None or _SOURCE not in column.info:
+        return
+
+    def follow(row: Base, text: str | None, *_: Any) -> None:
+        setattr(row, key, _fold(column, text))
+
+    event.listen(getattr(model, column.info[_SOURCE]), "set", follow)
