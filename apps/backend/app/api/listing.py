@@ -29,14 +29,27 @@ from app.api.wording import text_of
 from app.core.config import get_settings
 from app.core.errors import PermissionDeniedError
 from app.core.permissions import Permission, Principal
+from app.core.text import words_of
 from app.schemas.base import DIGITS, MAX_SAFE_INTEGER, Moment, Schema, refuse_unstorable_text
 from app.schemas.listing import Filter, ListQuery, Operator, SortKey
 
 DEFAULT_LIMIT: Final = 100
 KEPT_QUERIES: Final = 500
+MOST_WORDS: Final = 32  # Of a search.
 
 _Text = Annotated[str, Field(max_length=1000), AfterValidator(refuse_unstorable_text)]
 _Whole = Annotated[int, Field(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER), DIGITS]
+
+
+def _read_search(text: str) -> str | None:
+    """None is what holds no words."""
+    words = words_of(text)
+    if len(words) > MOST_WORDS:
+        raise PydanticCustomError("words", f"Must have at most {MOST_WORDS} different words.")
+    return text.strip() if words else None
+
+
+_Search = Annotated[_Text, Field(max_length=200), AfterValidator(_read_search)]
 
 
 def _read_day(value: Any) -> Any:
@@ -68,7 +81,7 @@ _ONCE: Final = Field(max_length=1)  # Two pages in one request: which one was me
 class _Paging(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    q: Annotated[list[Annotated[_Text, Field(max_length=200)]], _ONCE] = []
+    q: Annotated[list[_Search], _ONCE] = []
     sort: list[_Text] = []
     skip: Annotated[list[Annotated[_Whole, Field(ge=0)]], _ONCE] = [0]
     limit: Annotated[list[Annotated[_Whole, Field(ge=1)]], _ONCE] = [DEFAULT_LIMIT]
@@ -179,7 +192,11 @@ class ListParameters:
         sorts = [sign + name for name in sorted(self._sortable) for sign in ("", "-")]
         whole = {"type": "integer", "maximum": MAX_SAFE_INTEGER}
         documented = [
-            _parameter("q", {"type": "string", "maxLength": 200}, "Text search."),
+            _parameter(
+                "q",
+                {"type": "string", "maxLength": 200},
+                "Text search: all of these words, in any order.",
+            ),
             _parameter(
                 "sort",
                 {"type": "array", "items": {"type": "string", "enum": sorts}},

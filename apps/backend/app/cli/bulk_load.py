@@ -12,6 +12,7 @@ from rich.progress import Progress
 from sqlalchemy import Row, insert, text
 from sqlalchemy.orm import Session
 
+from app.db.folding import with_folded
 from app.models import Base
 
 BATCH: Final = 1000
@@ -73,10 +74,12 @@ def _insert(db: Session, model: type[Base], columns: Sequence[str], rows: Iterab
 
 def _copy(db: Session, model: type[Base], columns: Sequence[str], rows: Iterable[Values]) -> None:
     """Stream the rows: the next ones are made here while the server stores the last ones."""
-    statement = f"COPY {model.__tablename__} ({', '.join(columns)}) FROM STDIN (FORMAT csv)"
+    whole = (with_folded(model, dict(zip(columns, row, strict=True))) for row in rows)
+    names = ", ".join(with_folded(model, dict.fromkeys(columns)))
+    statement = f"COPY {model.__tablename__} ({names}) FROM STDIN (FORMAT csv)"
     driver: Any = db.connection().connection
     with driver.cursor() as cursor:
-        cursor.copy_expert(statement, _Lines(rows))
+        cursor.copy_expert(statement, _Lines(tuple(row.values()) for row in whole))
 
 
 class _Lines:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from app.core.text import text_key
+
 
 class Permission(StrEnum):
     USERS_READ = "users:read"
@@ -115,10 +117,15 @@ class Principal:
     profile: Mapping[str, Any]
 
     @property
+    def department_key(self) -> str:
+        """However it is spelled; empty for who is in none."""
+        return text_key(self.department or "")
+
+    @property
     def scope(self) -> Scope:
         """A manager without a department sees only themself."""
         scope = ROLE_SCOPES[self.role]
-        return Scope.OWN if scope is Scope.DEPARTMENT and self.department is None else scope
+        return Scope.OWN if scope is Scope.DEPARTMENT and not self.department_key else scope
 
     @property
     def permissions(self) -> frozenset[Permission]:

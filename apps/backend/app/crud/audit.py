@@ -32,7 +32,7 @@ from app.schemas.listing import ListQuery
 EVENTS: Final = Listing(
     model=AuditEvent,
     columns=public_columns(AuditEvent, AuditPublic),
-    searched=(AuditEvent.actor_email, AuditEvent.action, AuditEvent.resource_type),
+    searched=("actor_email", "action", "resource_type"),
 )
 
 # What follows from the change itself tells nothing.

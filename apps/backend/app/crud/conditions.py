@@ -1,25 +1,26 @@
 """What a row must be like for a list to show it."""
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, false, or_
+from sqlalchemy import BindParameter, ColumnElement, String, and_, bindparam, false, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.crud.list_shape import ESCAPE, Shape
+from app.crud.list_shape import ESCAPE, Shape, key_of
 from app.db.base import Base
 from app.models.mixins import SoftDeleteMixin
 from app.schemas.listing import Filter, Operator
 
-Columns = Mapping[str, InstrumentedAttribute[Any]]
+Column = InstrumentedAttribute[Any]
+Columns = Mapping[str, Column]
 
 _COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], ColumnElement[bool]]]] = {
     "gt": operator.gt,
     "gte": operator.ge,
     "lt": operator.lt,
     "lte": operator.le,
-    "like": lambda column, value: column.icontains(value, escape=ESCAPE),
+    "like": lambda column, value: column.contains(value, escape=ESCAPE),
 }
 
 
@@ -28,14 +29,21 @@ def conditions_of(
     *,
     model: type[Base],
     columns: Columns,
-    searched: tuple[InstrumentedAttribute[Any], ...],
+    keys: Columns,
+    alike: frozenset[str],
+    searched: tuple[str, ...],
 ) -> list[ColumnElement[bool]]:
-    conditions = [_condition(columns[wanted.field], wanted) for wanted in shape.filters]
+    """`keys` are the columns that texts are compared by; those `alike` for equality too."""
+    conditions = []
+    for wanted in shape.filters:
+        key = keys[wanted.field]
+        column = key if wanted.field in alike else columns[wanted.field]
+        conditions.append(_condition(column, key, wanted))
     if shape.deleted and issubclass(model, SoftDeleteMixin):
         conditions.append(model.deleted_at.is_not(None))
-    if shape.has_q:
-        matches = (column.icontains(bindparam("q"), escape=ESCAPE) for column in searched)
-        conditions.append(or_(*matches))
+    for place in range(shape.words):
+        word = bindparam(f"q{place}", type_=String)
+        conditions.append(or_(*(keys[name].contains(word, escape=ESCAPE) for name in searched)))
     return conditions
 
 
@@ -43,16 +51,26 @@ def is_nullable(column: InstrumentedAttribute[Any]) -> bool:
     return bool(column.property.columns[0].nullable)
 
 
-def _condition(column: InstrumentedAttribute[Any], wanted: Filter) -> ColumnElement[bool]:
-    parameters: list[BindParameter[Any]] = [
-        bindparam(name, type_=column.type) for name in wanted.values if name is not None
-    ]
-    if wanted.operator in {"eq", "ne"}:
-        among: ColumnElement[bool] = column.in_(parameters) if parameters else false()
-        if None in wanted.values:
-            among = or_(among, column.is_(None))
-        elif wanted.operator == "ne" and is_nullable(column):
+def _condition(column: Column, key: Column, wanted: Filter) -> ColumnElement[bool]:
+    if wanted.operator == "eq":
+        among = _among(column, wanted.values)
+        if column is not key:  # It is the key that has an index.
+            among = and_(_among(key, [name and key_of(name) for name in wanted.values]), among)
+        return among
+    if wanted.operator == "ne":
+        among = _among(column, wanted.values)
+        if None not in wanted.values and is_nullable(column):
             among = and_(among, column.is_not(None))  # So that "not x" keeps the empty ones.
-        return among if wanted.operator == "eq" else ~among
+        return ~among
     compare = _COMPARISONS[wanted.operator]
-    return or_(false(), *(compare(column, parameter) for parameter in parameters))
+    return or_(false(), *(compare(key, one) for one in _parameters(key, wanted.values)))
+
+
+def _among(column: Column, names: Sequence[str | None]) -> ColumnElement[bool]:
+    given = _parameters(column, names)
+    among: ColumnElement[bool] = column.in_(given) if given else false()
+    return or_(among, column.is_(None)) if None in names else among
+
+
+def _parameters(column: Column, names: Sequence[str | None]) -> list[BindParameter[Any]]:
+    return [bindparam(name, type_=column.type) for name in names if name is not None]

@@ -34,9 +34,12 @@ def has_cursor(query: ListQuery, *, nullable: Iterable[str]) -> bool:
     return is_one_way and {key.field for key in keys}.isdisjoint(nullable)
 
 
-def make_cursor(table: str, query: ListQuery, last: Mapping[str, Any]) -> str:
+def make_cursor(
+    table: str, query: ListQuery, last: Mapping[str, Any], *, keys: Mapping[str, Any]
+) -> str:
     """Name the last row of a page by its sort values, signed together with sort and filter."""
-    values = json.dumps([_to_json(last[key.field]) for key in sort_keys(query.sort)]).encode()
+    fields = [keys[one.field].key for one in sort_keys(query.sort)]
+    values = json.dumps([_to_json(last[field]) for field in fields]).encode()
     signature = sign(_signed_part(table, query, values), purpose=PURPOSE)
     return base64.urlsafe_b64encode(signature + values).decode()
 

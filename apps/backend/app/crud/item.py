@@ -23,7 +23,7 @@ from app.schemas.listing import ListQuery
 ITEMS: Final = Listing(
     model=Item,
     columns=public_columns(Item, ItemPublic),
-    searched=(Item.title, Item.description),
+    searched=("title", "description"),
 )
 
 

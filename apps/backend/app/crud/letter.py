@@ -26,8 +26,8 @@ from app.schemas.listing import ListQuery
 LETTERS: Final = Listing(
     model=OutgoingEmail,
     columns=public_columns(OutgoingEmail, LetterPublic),
-    searched=(OutgoingEmail.recipient, OutgoingEmail.template, OutgoingEmail.last_error),
-    lower_cased=frozenset({"recipient"}),
+    searched=("recipient", "template", "last_error"),
+    alike=frozenset({"recipient"}),
 )
 # What the link of a letter is good for; the other letters have none.
 LINK_PURPOSES: Final[Mapping[str, TokenPurpose]] = {
@@ -220,7 +220,12 @@ def claim_letter(db: Session, *, until: datetime) -> OutgoingEmail | None:
     return db.scalar(
         update(OutgoingEmail)
         .where(OutgoingEmail.id == first_due.scalar_subquery())
-        .values(due_at=until, attempts=OutgoingEmail.attempts + 1, last_error=None, last_error_folded=None)
+        .values(
+            due_at=until,
+            attempts=OutgoingEmail.attempts + 1,
+            last_error=None,
+            last_error_folded=None,
+        )
         .returning(OutgoingEmail)
         .execution_options(synchronize_session=False)
     )

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from app.core.text import text_key, words_of
 from app.schemas.listing import Filter, ListQuery, SortKey
 
 DEEP: Final = 1000  # An offset that is worth a statement of its own kind.
-LONG: Final = 32  # Values of filters.
+LONG: Final = 32  # Values of filters, and words.
 ESCAPE: Final = "/"  # Of what would be a wildcard in a text search.
 
 
@@ -20,7 +21,7 @@ class Shape:
     """Where a filter has values, here stand the names of their parameters; None stays."""
 
     filters: tuple[Filter, ...]
-    has_q: bool
+    words: int  # Of the search.
     deleted: bool
     # The place of the page:
     sort: tuple[SortKey, ...] = ()
@@ -32,12 +33,12 @@ class Shape:
     @property
     def is_long(self) -> bool:
         """It is large, and hardly anybody asks for so many again."""
-        return sum(len(wanted.values) for wanted in self.filters) > LONG
+        return sum(len(wanted.values) for wanted in self.filters) + self.words > LONG
 
     @property
     def is_plain(self) -> bool:
         """No value is asked for, so that none decides how the rows are best found."""
-        return not (self.filters or self.has_q or self.skips or self.is_after)
+        return not (self.filters or self.words or self.skips or self.is_after)
 
     def without_place(self) -> "Shape":
         return replace(self, sort=(), limit=0, skips=False, is_deep=False, is_after=False)
@@ -49,29 +50,34 @@ class Asked:
     values: Mapping[str, Any]
 
 
-def take_apart(query: ListQuery, *, lower_cased: frozenset[str] = frozenset()) -> Asked:
-    """Lower the values that are compared with the columns in `lower_cased`."""
+def take_apart(query: ListQuery, *, alike: frozenset[str] = frozenset()) -> Asked:
+    """Fold texts as what they are compared with is; for equality, only those of fields in `alike`.
+    Of the others the folded form stands beside them, for the index.
+    """
     values: dict[str, Any] = {}
     filters = []
     for place, wanted in enumerate(query.filters):
-        given = [_as_compared(wanted, value, lower_cased) for value in wanted.values]
+        is_exact = wanted.operator in {"eq", "ne"} and wanted.field not in alike
+        given = [value if is_exact else _as_compared(wanted, value) for value in wanted.values]
         names: list[str | None] = []
         for value in _padded(given):
             name = None if value is None else f"filter{place}_{len(names)}"
             names.append(name)
             if name is not None:
                 values[name] = value
+                if is_exact and isinstance(value, str):
+                    values[key_of(name)] = text_key(value)
         filters.append(replace(wanted, values=tuple(names)))
-    if query.q:
-        values["q"] = _escaped(query.q)
+    words = [_escaped(word) for word in _padded(words_of(query.q or ""))]
+    values |= {f"q{place}": word for place, word in enumerate(words)}
     skip = 0 if query.after is not None else query.skip
     if skip:
         values["skip"] = skip
     values["limit"] = query.limit + 1  # One more tells whether there are others.
-    is_plain = not (filters or query.q or skip or query.after is not None)
+    is_plain = not (filters or words or skip or query.after is not None)
     shape = Shape(
         filters=tuple(filters),
-        has_q=bool(query.q),
+        words=len(words),
         deleted=query.deleted,
         sort=sort_keys(query.sort),
         limit=query.limit if is_plain else 0,
@@ -90,12 +96,14 @@ def sort_keys(sort: tuple[SortKey, ...]) -> tuple[SortKey, ...]:
     return (*sort, SortKey("id", descending))
 
 
-def _as_compared(wanted: Filter, value: Any, lower_cased: frozenset[str]) -> Any:
-    if value is None:
-        return None
-    if wanted.field in lower_cased:
-        value = value.lower()
-    return _escaped(value) if wanted.operator == "like" else value
+def key_of(name: str) -> str:
+    """Name the parameter that has the folded form."""
+    return f"{name}_key"
+
+
+def _as_compared(wanted: Filter, value: Any) -> Any:
+    key = text_key(value) if isinstance(value, str) else value
+    return _escaped(key) if wanted.operator == "like" else key
 
 
 def _padded(given: Sequence[Any]) -> Iterator[Any]:

@@ -28,6 +28,7 @@ from app.crud.cursor import CursorUnsupportedSortError, has_cursor, make_cursor,
 from app.crud.list_shape import Asked, Shape, take_apart
 from app.db.base import Base
 from app.db.binding import with_values
+from app.db.folding import twins_of
 from app.db.prepared import Prepared
 from app.models.mixins import in_reach
 from app.schemas.base import Schema
@@ -49,27 +50,40 @@ def public_columns(
 class Listing:
     """What the list of one resource offers: its columns, and which of them `q` searches.
 
-    Values compared with the columns in `lower_cased` are lowered first, as the stored ones are.
+    Texts are compared folded; for equality only those of the fields in `alike`.
     """
 
     model: type[Base]
     columns: Mapping[str, InstrumentedAttribute[Any]]
-    searched: tuple[InstrumentedAttribute[Any], ...]
-    lower_cased: frozenset[str] = frozenset()
+    searched: tuple[str, ...]
+    alike: frozenset[str] = frozenset()
 
     @cached_property
     def select(self) -> Select[Any]:
         return select(*self.columns.values())
 
     @cached_property
+    def keys(self) -> Mapping[str, InstrumentedAttribute[Any]]:
+        """What each column is compared and sorted by: the folded one, where it has one."""
+        folded = {name: getattr(self.model, one.name) for name, one in twins_of(self.model).items()}
+        return {**self.columns, **folded}
+
+    @cached_property
     def nullable(self) -> frozenset[str]:
         return frozenset(name for name, column in self.columns.items() if is_nullable(column))
 
     def ask(self, query: ListQuery) -> Asked:
-        return take_apart(query, lower_cased=self.lower_cased)
+        return take_apart(query, alike=self.alike)
 
     def conditions(self, shape: Shape) -> list[ColumnElement[bool]]:
-        return conditions_of(shape, model=self.model, columns=self.columns, searched=self.searched)
+        return conditions_of(
+            shape,
+            model=self.model,
+            columns=self.columns,
+            keys=self.keys,
+            alike=self.alike,
+            searched=self.searched,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +122,7 @@ def get_page(
     return Page(
         records=records,
         total=total,
-        next_cursor=make_cursor(table, query, records[-1]) if has_more else None,
+        next_cursor=make_cursor(table, query, records[-1], keys=listing.keys) if has_more else None,
     )
 
 
@@ -177,14 +191,17 @@ def _select_page(listing: Listing, scope: ColumnElement[bool], shape: Shape) -> 
     """Select the rows of the page, and one more, which tells whether there are others."""
     wanted = and_(scope, *listing.conditions(shape))
     order = _order(listing, shape)
+    # A cursor holds what is compared. The answer's model shows only what is public.
+    keys = (listing.keys[key.field] for key in shape.sort)
+    page = listing.select.add_columns(*(key for key in keys if key.key not in listing.columns))
     if shape.is_after:
         wanted = and_(wanted, _after(listing, shape))
     if not shape.is_deep:
-        return _cut(listing.select.where(wanted).order_by(*order), shape)
+        return _cut(page.where(wanted).order_by(*order), shape)
     # An index alone tells which rows to skip; none of them is read.
     key = listing.columns["id"]
     ids = _cut(select(key).where(wanted).order_by(*order), shape)
-    return listing.select.where(key.in_(ids)).order_by(*order)
+    return page.where(key.in_(ids)).order_by(*order)
 
 
 def _cut(statement: Select[Any], shape: Shape) -> Select[Any]:
@@ -198,14 +215,14 @@ def _cut(statement: Select[Any], shape: Shape) -> Select[Any]:
 def _order(listing: Listing, shape: Shape) -> list[ColumnElement[Any]]:
     order: list[ColumnElement[Any]] = []
     for key in shape.sort:
-        column = listing.columns[key.field]
+        column = listing.keys[key.field]
         directed = column.desc() if key.descending else column.asc()
         order.append(directed.nulls_last() if key.field in listing.nullable else directed)
     return order
 
 
 def _after(listing: Listing, shape: Shape) -> ColumnElement[bool]:
-    columns = [listing.columns[key.field] for key in shape.sort]
+    columns = [listing.keys[key.field] for key in shape.sort]
     here = tuple_(*columns)
     last = tuple_(
         *(bindparam(f"after{place}", type_=one.type) for place, one in enumerate(columns))

@@ -19,7 +19,7 @@ RowScopes = Mapping[Scope, ColumnElement[bool]]
 
 
 def values_of(actor: Principal) -> dict[str, Any]:
-    return {"actor_id": actor.id, "actor_department": actor.department}
+    return {"actor_id": actor.id, "actor_department": actor.department_key}
 
 
 def seen_by(actor: Principal, scopes: RowScopes) -> ColumnElement[bool]:

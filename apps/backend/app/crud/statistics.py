@@ -79,17 +79,18 @@ def get_timeseries(
 
 def _key(figure: str, actor: Principal, *asked: str) -> str:
     """Name what an answer depends on: what is asked, and over whose rows."""
-    whose = {Scope.ALL: None, Scope.DEPARTMENT: actor.department, Scope.OWN: actor.id}
+    whose = {Scope.ALL: None, Scope.DEPARTMENT: actor.department_key, Scope.OWN: actor.id}
     return json.dumps([figure, actor.scope, whose[actor.scope], *asked])
 
 
 def _count_users(db: Session, actor: Principal) -> UserFigures:
     """Count each combination once, and add up in Python: one statement for every figure."""
-    kinds = (User.is_active, User.is_verified, User.role, User.department)
-    rows = db.execute(
-        select(func.count(), *kinds).where(crud_user.visible_to(actor)).group_by(*kinds)
-    ).all()
+    kinds = (User.is_active, User.is_verified, User.role, User.department_folded)
+    spelling = func.min(func.min(User.department)).over(partition_by=User.department_folded)
+    counts = select(func.count(), *kinds, spelling)
+    rows = db.execute(counts.where(crud_user.visible_to(actor)).group_by(*kinds)).all()
 
+    names = {row[4]: row[5] for row in rows}
     active, verified, roles, departments = (_sums(rows, place) for place in range(1, 5))
     return UserFigures(
         total=active.total(),
@@ -99,8 +100,8 @@ def _count_users(db: Session, actor: Principal) -> UserFigures:
         unverified=verified[False],
         by_role={role: roles[role] for role in Role},
         by_department=[
-            DepartmentFigure(department=name, users=departments[name])
-            for name in sorted(departments, key=lambda name: (name is None, name or ""))
+            DepartmentFigure(department=names[key], users=departments[key])
+            for key in sorted(departments, key=lambda key: (key is None, key or ""))
         ],
     )
 

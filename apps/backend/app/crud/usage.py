@@ -26,7 +26,7 @@ from app.schemas.usage import UsageCreate, UsagePublic
 USAGE: Final = Listing(
     model=UsageEvent,
     columns=public_columns(UsageEvent, UsagePublic),
-    searched=(UsageEvent.kind, UsageEvent.note),
+    searched=("kind", "note"),
 )
 MAX_KINDS: Final = 100  # Kinds are free text.
 

@@ -1,5 +1,5 @@
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
@@ -11,6 +11,8 @@ from app.core.clock import utc_now
 from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
 from app.core.permissions import Principal, Role, Scope
 from app.core.security import hash_password, verify_password
+from app.core.text import text_key
+from app.crud.department import oldest_members, settle_departments
 from app.crud.export import Export, get_export
 from app.crud.free_username import drawn, get_taken_usernames, numbered
 from app.crud.letter import send_verification, send_welcome, write_letter
@@ -39,8 +41,8 @@ from app.schemas.user import UserCreate, UserPublic, UserUpdate
 USERS: Final = Listing(
     model=User,
     columns=public_columns(User, UserPublic),
-    searched=(User.email, User.username, User.full_name, User.department),
-    lower_cased=frozenset({"email", "username"}),
+    searched=("email", "username", "full_name", "department"),
+    alike=frozenset({"email", "username", "department"}),
 )
 
 
@@ -103,7 +105,7 @@ NO_PASSWORDS: Final = Passwords(new_hash=None, confirmed_hash=None)
 
 SEEN: Final[RowScopes] = {
     Scope.ALL: true(),
-    Scope.DEPARTMENT: or_(User.department == ACTORS_DEPARTMENT, User.id == ACTOR),
+    Scope.DEPARTMENT: or_(User.department_folded == ACTORS_DEPARTMENT, User.id == ACTOR),
     Scope.OWN: User.id == ACTOR,
 }
 
@@ -152,6 +154,14 @@ def get_users(db: Session, *, query: ListQuery, actor: Principal) -> Page:
     return get_page(db, listing=USERS, query=query, scope=scope, values=values)
 
 
+def get_departments(db: Session, *, q: str, limit: int, actor: Principal) -> Sequence[str | None]:
+    """Return those whose name contains the text, each in one spelling, by name."""
+    key = User.department_folded
+    wanted = (visible_to(actor), key != "", key.contains(text_key(q), autoescape=True))
+    members = select(User.department).where(User.id.in_(oldest_members(*wanted)))
+    return db.scalars(members.order_by(key).limit(limit)).all()
+
+
 def export_users(*, query: ExportQuery, actor: Principal) -> Export:
     return get_export(
         resource_type=User.audited_as,
@@ -179,6 +189,8 @@ def create_user(
     PermissionDeniedError.
     """
     values = new_user_values(user_in, actor) | {"hashed_password": hashed_password}
+    if actor is None or values["department"] != actor.department:
+        settle_departments(db, [values])
     if user_in.username is None:
         user = insert_with_free_username(db, values, password=user_in.password)
     else:
@@ -196,7 +208,8 @@ def new_user_values(user_in: UserCreate, actor: Principal | None) -> dict[str, A
     if "token_quota" not in user_in.model_fields_set:
         del values["token_quota"]
     if actor is not None:
-        if actor.scope is Scope.DEPARTMENT and "department" not in user_in.model_fields_set:
+        given = user_in.department if "department" in user_in.model_fields_set else actor.department
+        if actor.scope is Scope.DEPARTMENT and text_key(given or "") == actor.department_key:
             values["department"] = actor.department
         refuse_forbidden_creation(values, actor)
     values.setdefault("token_quota", default_quota(actor))
@@ -248,6 +261,7 @@ def update_user(
     refuse_losing_last_admin(db, user, changes)
     _refuse_easy_change(user, changes)
 
+    settle_departments(db, [changes], beside=[user.id])
     old_email = user.email
     for name, value in changes.items():
         if name != "password":

@@ -11,6 +11,7 @@ from app.core.clock import utc_now
 from app.core.permissions import Principal
 from app.crud.bulk import Changes, differences, update_rows
 from app.crud.chosen import Chosen, get_records, lock_chosen
+from app.crud.department import settle_departments
 from app.crud.listing import Record
 from app.crud.user import (
     TAKEN,
@@ -83,7 +84,8 @@ def change_users(db: Session, *, chosen: Chosen[User], changes: Changes, actor: 
             _refuse_forbidden(user, real[user.id], actor)
     chosen.refusals.raise_any()
     _refuse_losing_admins(db, chosen, real)
-    _write(db, chosen, changes)
+    settle_departments(db, list(real.values()), beside=chosen.ids)
+    _write(db, chosen, {user_id: {**changes[user_id], **new} for user_id, new in real.items()})
     _follow(db, chosen, real)
 
 

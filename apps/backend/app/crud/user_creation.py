@@ -11,6 +11,7 @@ from app.core.permissions import Principal
 from app.crud import user as crud_user
 from app.crud.batch import VALUES_AT_ONCE, in_batches
 from app.crud.bulk import insert_rows
+from app.crud.department import settle_departments
 from app.crud.free_username import free_usernames, get_taken_usernames
 from app.crud.letter import send_welcomes
 from app.crud.listing import Record
@@ -130,6 +131,7 @@ def insert_users(
 
     Raises EmailTakenError, UsernameTakenError, BulkRefusedError, ContendedError.
     """
+    settle_departments(db, [row.values for row in rows])
     for _ in range(RUNS):
         users = _with_usernames(db, rows, reserved)
         try:

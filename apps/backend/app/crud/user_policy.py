@@ -7,6 +7,7 @@ from app.core.config import get_settings
 from app.core.errors import InvalidInputError, PermissionDeniedError
 from app.core.permissions import Permission, Principal, Role, Scope
 from app.core.security import is_common_password
+from app.core.text import text_key
 from app.models.user import User
 
 # Nobody sets these of their own account, whatever their role.
@@ -81,6 +82,7 @@ def refuse_forbidden_creation(values: Mapping[str, Any], actor: Principal) -> No
 
 def refuse_forbidden_changes(user: User, changes: Mapping[str, Any], actor: Principal) -> None:
     """Raises FieldsNotPermittedError, PermissionDeniedError."""
+    changes = {name: new for name, new in changes.items() if not _is_respelled(name, new, user)}
     if user.id == actor.id:
         refused = PRIVILEGED.intersection(changes)
     else:
@@ -88,6 +90,12 @@ def refuse_forbidden_changes(user: User, changes: Mapping[str, Any], actor: Prin
         refused = frozenset() if actor.scope is Scope.ALL else _beyond_department(changes, actor)
     if refused:
         raise FieldsNotPermittedError(refused)
+
+
+def _is_respelled(name: str, new: Any, user: User) -> bool:
+    """Tell whether it is the present department, spelled in another way."""
+    is_given = name == "department" and new is not None and user.department is not None
+    return is_given and text_key(new) == text_key(user.department or "")
 
 
 def _beyond_department(changes: Mapping[str, Any], actor: Principal) -> frozenset[str]:

@@ -21,8 +21,8 @@ def plain_text(length: int | None = None) -> String:
 
 
 def folded(source: str, *, length: int | None = KEY_LENGTH, **options: Any) -> MappedColumn[Any]:
-    """A column that holds the other one's text as it is compared; null where nothing is left of it,
-    if it may be. Statements that pass SQLAlchemy by fill it by `with_folded`.
+    """A column that holds the other one's text as it is compared. Statements that set it without
+    SQLAlchemy's defaults take their values from `with_folded`.
     """
 
     def of_new_row(context: Any) -> str | None:
@@ -51,8 +51,8 @@ def with_folded(model: type[Base], values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fold(twin: Column[Any], text: str | None) -> str | None:
-    key = fold(text or "")[: twin.type.length]  # type: ignore[attr-defined]  # It is a String.
-    return key or (None if twin.nullable else "")
+    length: int | None = twin.type.length  # type: ignore[attr-defined]  # It is a String.
+    return text if text is None else fold(text)[:length]
 
 
 @event.listens_for(Base, "attribute_instrument")

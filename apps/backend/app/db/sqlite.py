@@ -30,18 +30,12 @@ def _tune(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    # SQLite's own lower() knows ASCII only; searches must find "Ä" by "ä".
-    connection.create_function("lower", 1, _lower, deterministic=True)
 
     def takes_too_long() -> bool:
         ends_at: float = record.info.get(_ENDS_AT, float("inf"))
         return time.monotonic() > ends_at
 
     connection.set_progress_handler(takes_too_long, _STEPS_BETWEEN_CHECKS)
-
-
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
 
 
 def _begin(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db.folding import folded, plain_text
@@ -24,7 +24,7 @@ class Item(AuditedRecord):
     audited_as = "item"
 
     title: Mapped[str] = mapped_column(String(200))
-    title_folded: Mapped[str] = folded("title", server_default="")
+    title_folded: Mapped[str] = folded("title", server_default=text("''"))
     description: Mapped[str | None] = mapped_column(Text)
     description_folded: Mapped[str | None] = folded("description", length=None)
     status: Mapped[str] = mapped_column(plain_text(20))

@@ -1,6 +1,6 @@
 from datetime import date, datetime
 
-from sqlalchemy import BigInteger, Date, ForeignKey, Index, String
+from sqlalchemy import BigInteger, Date, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.base import Base
@@ -21,7 +21,7 @@ class UsageEvent(IdMixin, Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     tokens: Mapped[int] = mapped_column(BigInteger)
     kind: Mapped[str] = mapped_column(plain_text(50))
-    kind_folded: Mapped[str] = folded("kind", server_default="")
+    kind_folded: Mapped[str] = folded("kind", server_default=text("''"))
     note: Mapped[str | None] = mapped_column(String(500))
     note_folded: Mapped[str | None] = folded("note", length=None)
     created_at: Mapped[datetime]

@@ -34,7 +34,7 @@ class User(AuditedRecord):
         sort_index("users", "full_name", by="full_name_folded"),
         descending_index("users", "full_name", by="full_name_folded"),
         # With the trash in it: the items of deleted users stay with their department.
-        Index("ix_users_department_id", "department_folded", "id", "deleted_at"),
+        Index("ix_users_department_id", "department_folded", "id"),
         descending_index("users", "department", by="department_folded"),
         sort_index("users", "token_quota"),
         descending_index("users", "token_quota"),
@@ -75,4 +75,6 @@ def ids_of_department(department: BindParameter[Any], *, member: BindParameter[i
     It reads the bare table, which the criterion for deleted rows does not cover.
     """
     table = User.__table__
-    return select(table.c.id).where(or_(table.c.department_folded == department, table.c.id == member))
+    return select(table.c.id).where(
+        or_(table.c.department_folded == department, table.c.id == member)
+    )

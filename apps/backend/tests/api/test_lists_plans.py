@@ -27,17 +27,21 @@ pytestmark = pytest.mark.postgresql
 API: Final = "/api/v1"
 
 USERS: Final = """
-    INSERT INTO users (email, username, full_name, department, role, is_active, is_verified,
+    INSERT INTO users (email, username, full_name, full_name_folded, department,
+        department_folded, role, is_active, is_verified,
         must_change_password, token_quota, created_at, updated_at, last_login_at, version)
     SELECT 'p' || n || '@example.org', 'p' || n, nullif('Name ' || n % 5000, 'Name 7'),
-        nullif('Dept ' || n % 500, 'Dept 7'), CASE n % 50 WHEN 0 THEN 'admin' ELSE 'user' END,
+        nullif('name ' || n % 5000, 'name 7'), nullif('Dept ' || n % 500, 'Dept 7'),
+        nullif('dept ' || n % 500, 'dept 7'), CASE n % 50 WHEN 0 THEN 'admin' ELSE 'user' END,
         n % 50 > 0, n % 40 > 0, false, nullif(n % 3000, 7),
         now() - n * interval '1 hour', now() - (n * 7919 % 9973) * interval '1 hour',
         now() - nullif(n * 31 % 9973, 7) * interval '1 hour', 1
     FROM generate_series(1, 10000) AS n"""
 ITEMS: Final = """
-    INSERT INTO items (title, description, status, owner_id, created_at, updated_at, version)
-    SELECT 'Lamp ' || md5(n::text), nullif('Brass ' || md5((-n)::text), 'Brass 7'),
+    INSERT INTO items (title, title_folded, description, description_folded, status, owner_id,
+        created_at, updated_at, version)
+    SELECT 'Lamp ' || md5(n::text), 'lamp ' || md5(n::text), 'Brass ' || md5((-n)::text),
+        'brass ' || md5((-n)::text),
         CASE n % 100 WHEN 0 THEN 'archived' ELSE 'active' END, n % 10000 + 1,
         now() - n * interval '1 hour', now() - (n * 7919 % 9973) * interval '1 hour', 1
     FROM generate_series(1, 20000) AS n"""
@@ -49,8 +53,9 @@ EVENTS: Final = """
         '192.0.2.7'
     FROM generate_series(1, 20000) AS n"""
 USAGE: Final = """
-    INSERT INTO usage_events (user_id, tokens, kind, note, created_at)
-    SELECT n % 10000 + 1, n * 7919 % 9973, 'chat', 'Note ' || n, now() - n * interval '1 minute'
+    INSERT INTO usage_events (user_id, tokens, kind, kind_folded, note, note_folded, created_at)
+    SELECT n % 10000 + 1, n * 7919 % 9973, 'chat', 'chat', 'Note ' || n, 'note ' || n,
+        now() - n * interval '1 minute'
     FROM generate_series(1, 20000) AS n"""
 
 Plan = list[dict[str, Any]]  # Node by node.

@@ -51,6 +51,7 @@ POST    /api/v1/users/bulk/delete                    401   403        403  403  
 POST    /api/v1/users/bulk/restore                   401   403        403  403     403     200   200
 POST    /api/v1/users/import                         401   403        403  403     403     200   200
 GET     /api/v1/users/import/template                401   403        403  403     403     200   200
+GET     /api/v1/users/departments                    401   403        403  403     200     200   200
 GET     /api/v1/users/export                         401   403        403  403     200     200   200
 GET     /api/v1/users/{user_id}                      401   403        404  404     200     200   200
 PATCH   /api/v1/users/{user_id}                      401   403        404  404     403     200   200

@@ -40,6 +40,7 @@ POST   /api/v1/users/bulk                           201 14
 PATCH  /api/v1/users/bulk                           200  4
 POST   /api/v1/users/bulk/delete                    200  4
 POST   /api/v1/users/bulk/restore                   200  4
+GET    /api/v1/users/departments                    200  2
 GET    /api/v1/users/export                         200  5
 POST   /api/v1/users/import                         200 15
 GET    /api/v1/users/import/template                200  1

@@ -28,6 +28,7 @@ TABLE = """
 /api/v1/users/me/permissions                   1  the caller
 /api/v1/users/me/usage                         3  the caller, their sums, this month's kinds
 /api/v1/users/?limit={limit}                   3  the caller, the page, the total
+/api/v1/users/departments                      2  the caller, departments
 /api/v1/users/export                           3  the caller, the event in the audit, the rows
 /api/v1/users/import/template                  1  the caller
 /api/v1/users/{user_id}                        2  the caller, the record

@@ -1,7 +1,8 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request, Response
+from pydantic import AfterValidator
 
 from app.api.answers import answer_deleted, name_location
 from app.api.credentials import HashedPasswords, NewHashedPassword, hash_new_password
@@ -41,6 +42,7 @@ from app.crud import user_trash as crud_user_trash
 from app.crud.listing import Record
 from app.models.user import User
 from app.schemas.auth import SessionPublic
+from app.schemas.base import DIGITS, refuse_unstorable_text
 from app.schemas.export import ExportQuery
 from app.schemas.item import ItemPublic
 from app.schemas.listing import ListQuery
@@ -111,6 +113,21 @@ def export_users(request: Request, actor: CurrentUser, query: UserExportQuery) -
     """Download all that the list would show you, as CSV, JSON Lines or XLSX."""
     export = crud_user.export_users(query=query, actor=actor)
     return answer_export(export, name="users", request=request)
+
+
+@router.get(
+    "/departments", response_model=list[str], dependencies=[requires(Permission.USERS_READ)]
+)
+def get_departments(
+    db: DbSession,
+    actor: CurrentUser,
+    q: Annotated[str, AfterValidator(refuse_unstorable_text), Query(max_length=100)] = "",
+    limit: Annotated[int, DIGITS, Query(ge=1, le=1000)] = 100,
+) -> Sequence[str | None]:
+    """Suggest departments of the users whom you may see: those whose name contains `q`, each in one
+    spelling, by name.
+    """
+    return crud_user.get_departments(db, q=q, limit=limit, actor=actor)
 
 
 @router.get(
