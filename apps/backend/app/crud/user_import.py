@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.core.permissions import Principal
 from app.crud import user as crud_user
-from app.crud.bulk import Changes, differences
+from app.crud.bulk import Changes
 from app.crud.chosen import Chosen
 from app.crud.free_username import get_taken_usernames
 from app.crud.importing import Chunk, Importing
@@ -97,9 +97,12 @@ def _update(
     places = {user.id: by_email[user.email] for user in users}
     for index in set(by_email.values()).difference(places.values()):
         chunk.refusals.add(index, crud_user.EmailTakenError())
-    changes = {user.id: rows[places[user.id]].changes() for user in users}
-    changed = [user for user in users if differences(user, changes[user.id])]
-    importing.skipped += len(users) - len(changed)
+    changes = {}
+    for user in users:
+        with chunk.refusals.of_row(places[user.id]):
+            changes[user.id] = rows[places[user.id]].changes_of(user)
+    changed = [user for user in users if changes.get(user.id)]
+    importing.skipped += len(changes) - len(changed)
     free = _with_free_names(db, chunk, changed, changes, places)
     with chunk.refusals.step() as refusals:
         change_users(db, chosen=Chosen(free, refusals, places), changes=changes, actor=actor)

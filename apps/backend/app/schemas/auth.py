@@ -1,10 +1,10 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from app.schemas.base import InputSchema, Schema
-from app.schemas.user import Email, FullName, GivenPassword, NewPassword, Username
+from app.schemas.user import Email, FullName, GivenPassword, NewPassword, NewUsername
 
 # Longer than any of ours, so that a token of another kind is refused as what it is.
 SecretText = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -15,9 +15,11 @@ class LoginForm(InputSchema):
 
     grant_type: Literal["password"] = "password"
     username: Annotated[
-        str, Field(min_length=1, max_length=254, description="E-mail or user name.")
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=254),
+        Field(description="E-mail or user name."),
     ]
-    password: Annotated[GivenPassword, Field(min_length=1)]
+    password: GivenPassword
     scope: Annotated[str, Field(max_length=200)] = ""
     client_id: Annotated[str, Field(max_length=200)] = ""
     client_secret: Annotated[str, Field(max_length=200)] = ""
@@ -30,7 +32,7 @@ class RefreshForm(InputSchema):
 class Registration(InputSchema):
     email: Email
     password: NewPassword
-    username: Username | None = Field(
+    username: NewUsername | None = Field(
         None, description="Made from the e-mail when left out; a taken one gets a suffix."
     )
     full_name: FullName | None = None

@@ -1,6 +1,7 @@
 """What all schemas share. Input is strict, output is plain."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final
 
@@ -11,11 +12,16 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
+    PrivateAttr,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
+
+from app.core.errors import InvalidInputError
+from app.core.text import NOT_IN_LINE, NOT_IN_TEXT, fold, visible
 
 FIRST_YEAR: Final = 2
 LAST_YEAR: Final = 9998
@@ -36,9 +42,39 @@ DIGITS: Final = BeforeValidator(_read_digits)  # For paths and queries; bodies a
 RecordId = Annotated[int, Field(ge=1, le=MAX_SAFE_INTEGER)]
 
 
-# Text of which something shows; the blanks around it are cut off.
-VISIBLE: Final = r"\S"
-Visible = Annotated[str, StringConstraints(strip_whitespace=True, pattern=VISIBLE)]
+def _read_line(value: Any) -> Any:
+    """Trim a text of one line. One of which nothing shows is empty."""
+    if not isinstance(value, str):
+        return value
+    if NOT_IN_LINE.search(value):
+        raise PydanticCustomError(
+            "not_in_line",
+            "Must not hold control characters, line breaks or hidden formatting characters.",
+        )
+    return value.strip() if visible(value) else ""
+
+
+def _read_lines(value: Any) -> Any:
+    """Leave a text of several lines as it is, unless nothing of it shows: then it is empty."""
+    if not isinstance(value, str):
+        return value
+    if NOT_IN_TEXT.search(value):
+        raise PydanticCustomError(
+            "not_in_text", "Must not hold control characters or direction overrides."
+        )
+    return value if visible(value) else ""
+
+
+def _null_if_empty(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    return None if value == "" else handler(value)
+
+
+# Stand last in an annotation: they come before its constraints.
+LINE: Final = BeforeValidator(_read_line)
+LINES: Final = BeforeValidator(_read_lines)
+EMPTY_IS_NULL: Final = WrapValidator(_null_if_empty)
+# In files, choices and figures are read without regard to case and to blanks around them.
+CELL: Final = BeforeValidator(lambda value: fold(value) if isinstance(value, str) else value)
 
 
 def refuse_unstorable_text(value: Any) -> Any:
@@ -93,6 +129,73 @@ class InputSchema(BaseModel):
 
 # The fields of public schemas that no request sets. Panels send them back with the record.
 READ_ONLY: Final = frozenset({"id", "created_at", "updated_at", "last_login_at", "version"})
+REFUSED: Final = object()  # Stands for a value that was refused already.
+
+
+class InvalidValuesError(InvalidInputError):
+    text = "{reason}"
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        first = next(f"{name}: {text}" for name, text in fields.items())
+        reason = first if len(fields) == 1 else "Some fields are not valid."
+        super().__init__(reason=reason, fields=fields)
+
+
+class SentSchema(InputSchema):
+    """Input about a record that may be there. The value that a field has already is never refused,
+    though it came by an older release's rules, and is no change: so what was sent is kept as it
+    came, and why it is refused, until the record is at hand. Only those fields in `nullable` may
+    be null.
+    """
+
+    nullable: ClassVar[frozenset[str]] = frozenset()
+    null_text: ClassVar[str]
+    key: ClassVar[str | None] = None  # The field that names the record.
+
+    _sent: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+    _refused: Mapping[str, str] = PrivateAttr(default_factory=dict)  # Texts, by field.
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _check_null(
+        cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
+        if value is REFUSED:
+            return None
+        if value is None and info.field_name not in cls.nullable | READ_ONLY:
+            raise PydanticCustomError("null_not_allowed", cls.null_text)
+        return handler(value)
+
+    def keep_sent(self, sent: Mapping[str, Any], refused: Mapping[str, str]) -> None:
+        self._sent, self._refused = sent, refused
+        self.model_fields_set.difference_update(refused)
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields that the client sent, read-only ones left aside."""
+        return self.model_dump(exclude_unset=True)
+
+    def refuse_invalid(self, record: object = None) -> None:
+        """Raises InvalidValuesError, without a record for all that is not valid."""
+        refused = {
+            name: text
+            for name, text in self._refused.items()
+            if record is None or self.present_value(record, name) != self._sent[name]
+        }
+        if refused:
+            raise InvalidValuesError(refused)
+
+    def changes_of(self, record: object) -> dict[str, Any]:
+        """Return what differs from the record. Raises InvalidValuesError."""
+        self.refuse_invalid(record)
+        return {
+            name: value
+            for name, value in self.changes().items()
+            if self.present_value(record, name) not in (value, self._sent.get(name, value))
+        }
+
+    @staticmethod
+    def present_value(record: object, name: str) -> Any:
+        return record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)
 
 
 def _document_left_out(schema: dict[str, Any], model: type["UpdateSchema"]) -> None:
@@ -104,38 +207,26 @@ def _document_left_out(schema: dict[str, Any], model: type["UpdateSchema"]) -> N
             field.update(choice)
 
 
-class UpdateSchema(InputSchema):
-    """A change: every field may be left out, and only those in `nullable` may be null."""
+class UpdateSchema(SentSchema):
+    """A change: every field may be left out."""
 
     model_config = ConfigDict(json_schema_extra=_document_left_out)
 
-    nullable: ClassVar[frozenset[str]] = frozenset()
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _check_null(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None and info.field_name not in cls.nullable | READ_ONLY:
-            raise PydanticCustomError("null_not_allowed", "This field cannot be null.")
-        return value
-
-    def changes(self) -> dict[str, Any]:
-        """Return the fields that the client sent, read-only ones left aside."""
-        return self.model_dump(exclude_unset=True)
+    null_text = "This field cannot be null."
 
 
-class ImportSchema(InputSchema):
+class ImportSchema(SentSchema):
     """A row of a file, where other types may stand as text, and an empty cell is null."""
 
     model_config = ConfigDict(strict=False)
 
-    nullable: ClassVar[frozenset[str]] = frozenset()
+    null_text = "Must not be empty."
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _check_null(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None and info.field_name not in cls.nullable:
-            raise PydanticCustomError("null_not_allowed", "Must not be empty.")
-        return value
+    @staticmethod
+    def present_value(record: object, name: str) -> Any:
+        """Take an empty text for null: a file cannot tell them apart."""
+        value = SentSchema.present_value(record, name)
+        return None if value == "" else value
 
 
 # A read-only field of the public schema: panels send the whole record back.

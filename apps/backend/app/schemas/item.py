@@ -1,11 +1,15 @@
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from app.schemas.base import (
+    CELL,
     DIGITS,
+    EMPTY_IS_NULL,
+    LINE,
+    LINES,
     MAX_BULK,
     ImportSchema,
     InputSchema,
@@ -13,7 +17,6 @@ from app.schemas.base import (
     RecordId,
     Schema,
     UpdateSchema,
-    Visible,
 )
 from app.schemas.user import Email
 
@@ -24,8 +27,10 @@ class ItemStatus(StrEnum):
     ARCHIVED = "archived"
 
 
-Title = Annotated[Visible, Field(min_length=1, max_length=200, examples=["Desk lamp"])]
-Description = Annotated[str, Field(max_length=20_000, examples=["Brass, with a green shade."])]
+Title = Annotated[str, Field(min_length=1, max_length=200, examples=["Desk lamp"]), LINE]
+Description = Annotated[
+    str, Field(max_length=20_000, examples=["Brass, with a green shade."]), EMPTY_IS_NULL, LINES
+]
 StatusName = Annotated[ItemStatus, Field(strict=False)]
 
 
@@ -69,12 +74,16 @@ class ItemImport(ImportSchema):
     """A row of an import. With an `id` it is about an item that is there."""
 
     nullable: ClassVar[frozenset[str]] = frozenset({"id", "description", "owner_email"})
+    key = "id"
 
     title: Title
     description: Description | None = None
-    status: StatusName = ItemStatus.DRAFT
-    owner_email: Email | None = None
-    id: Annotated[RecordId, DIGITS] | None = None
+    status: Annotated[StatusName, CELL] = ItemStatus.DRAFT
+    owner_email: Annotated[Email, EMPTY_IS_NULL, LINE] | None = None
+    id: Annotated[RecordId, DIGITS, CELL] | None = None
+
+    def changes(self) -> dict[str, Any]:
+        return self.model_dump(exclude_unset=True, exclude={"id", "owner_email"})
 
 
 class ItemPublic(Schema):

@@ -1,14 +1,19 @@
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import email_validator
-from pydantic import AfterValidator, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from app.core.permissions import Permission, Role
+from app.core.text import normalise
 from app.schemas.base import (
+    CELL,
     DIGITS,
+    EMPTY_IS_NULL,
+    LINE,
     MAX_BULK,
     MAX_SAFE_INTEGER,
     ImportSchema,
@@ -16,7 +21,6 @@ from app.schemas.base import (
     ReadOnly,
     Schema,
     UpdateSchema,
-    Visible,
 )
 
 # Internal networks use addresses such as ann@corp.local, which no public network may.
@@ -24,6 +28,7 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 PASSWORD_MIN_LENGTH: Final = 8
 PASSWORD_MAX_LENGTH: Final = 128
+MOST_TYPED: Final = 4 * PASSWORD_MAX_LENGTH  # NFKC joins at most 4 characters (accents) to one.
 MAX_PASSWORDS: Final = 50  # In one request.
 USERNAME: Final = r"^[A-Za-z0-9._-]+$"
 # Addresses that are right at a glance; the rest is looked at with care, which takes 30 times as
@@ -35,16 +40,38 @@ _PLAIN_EMAIL: Final = re.compile(
 
 
 def normalise_email(value: str) -> str:
-    """Return the address in lower case, an international domain in its ASCII form (IDNA)."""
+    """Return the address trimmed and in lower case, an international domain in its ASCII form
+    (IDNA). Raises PydanticCustomError.
+    """
     if _PLAIN_EMAIL.fullmatch(value):
         return value.lower()
     try:
         address = email_validator.validate_email(
-            value, check_deliverability=False, allow_smtputf8=False
+            normalise(value).strip(), check_deliverability=False, allow_smtputf8=False
         )
     except email_validator.EmailNotValidError:
         raise PydanticCustomError("email", "This is not a valid e-mail address.") from None
     return str(address.ascii_email).lower()
+
+
+def normalise_username(value: str) -> str:
+    return normalise(value).strip().lower()
+
+
+def _check_password(least: int) -> Callable[[str], str]:
+    """Let as many characters pass as NFKC makes of them, or as were typed, whichever is less."""
+
+    def check(value: str) -> str:
+        length = len(value)
+        if length <= MOST_TYPED:
+            length = min(length, len(normalise(value)))
+        if length < least:
+            raise PydanticKnownError("string_too_short", {"min_length": least})
+        if length > PASSWORD_MAX_LENGTH:
+            raise PydanticKnownError("string_too_long", {"max_length": PASSWORD_MAX_LENGTH})
+        return value
+
+    return check
 
 
 Email = Annotated[
@@ -52,36 +79,51 @@ Email = Annotated[
     StringConstraints(max_length=254),
     AfterValidator(normalise_email),
     Field(json_schema_extra={"format": "email"}, examples=["ann@example.com"]),
+    LINE,
 ]
 Username = Annotated[
     str,
-    StringConstraints(min_length=3, max_length=50, pattern=USERNAME, to_lower=True),
+    StringConstraints(min_length=3, max_length=50, pattern=USERNAME),
     Field(examples=["ann"]),
+    BeforeValidator(lambda value: normalise_username(value) if isinstance(value, str) else value),
+    LINE,
 ]
-FullName = Annotated[Visible, Field(min_length=1, max_length=100, examples=["Ann Lee"])]
-Department = Annotated[Visible, Field(min_length=1, max_length=100, examples=["Sales"])]
+# An empty one is none.
+NewUsername = Annotated[
+    Username,
+    Field(json_schema_extra={"minLength": 0, "pattern": r"^([A-Za-z0-9._-]{3,50})?$"}),
+    EMPTY_IS_NULL,
+    LINE,
+]
+FullName = Annotated[str, Field(max_length=100, examples=["Ann Lee"]), EMPTY_IS_NULL, LINE]
+Department = Annotated[str, Field(max_length=100, examples=["Sales"]), EMPTY_IS_NULL, LINE]
 RoleName = Annotated[Role, Field(strict=False)]
 TokenQuota = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER, examples=[100_000])]
 NewPassword = Annotated[
     str,
+    AfterValidator(_check_password(PASSWORD_MIN_LENGTH)),
     Field(
-        min_length=PASSWORD_MIN_LENGTH,
-        max_length=PASSWORD_MAX_LENGTH,
         description="Refused when common, or equal to the e-mail, its local part or the user name.",
         examples=["correct horse battery staple"],
+        json_schema_extra={"minLength": PASSWORD_MIN_LENGTH, "maxLength": PASSWORD_MAX_LENGTH},
     ),
 ]
-
-GivenPassword = Annotated[str, Field(max_length=PASSWORD_MAX_LENGTH)]
+# An empty one is none.
+OptionalPassword = Annotated[NewPassword, Field(json_schema_extra={"minLength": 0}), EMPTY_IS_NULL]
+GivenPassword = Annotated[
+    str,
+    AfterValidator(_check_password(0)),
+    Field(json_schema_extra={"maxLength": PASSWORD_MAX_LENGTH}),
+]
 
 
 class UserCreate(InputSchema):
     email: Email
-    username: Username | None = Field(None, description="Made from the e-mail when left out.")
+    username: NewUsername | None = Field(None, description="Made from the e-mail when left out.")
     full_name: FullName | None = None
     department: Department | None = None
     role: RoleName = Role.USER
-    password: NewPassword | None = Field(
+    password: OptionalPassword | None = Field(
         None, description="Without one the user is invited by letter to set it."
     )
     must_change_password: bool = Field(
@@ -115,19 +157,21 @@ class UserBulkCreate(InputSchema):
 
 
 class UserUpdate(UpdateSchema):
-    nullable: ClassVar[frozenset[str]] = frozenset({"full_name", "department", "token_quota"})
+    nullable: ClassVar[frozenset[str]] = frozenset(
+        {"full_name", "department", "token_quota", "password", "current_password"}
+    )
 
     email: Email | None = None
     username: Username | None = None
     full_name: FullName | None = None
     department: Department | None = None
     role: RoleName | None = None
-    password: NewPassword | None = None
+    password: OptionalPassword | None = Field(None, description="Null or empty is no change.")
     must_change_password: bool | None = None
     is_active: bool | None = None
     is_verified: bool | None = None
     token_quota: TokenQuota | None = None
-    current_password: GivenPassword | None = Field(
+    current_password: Annotated[GivenPassword, EMPTY_IS_NULL] | None = Field(
         None, exclude=True, description="Needed to change one's own e-mail."
     )
 
@@ -136,6 +180,12 @@ class UserUpdate(UpdateSchema):
     updated_at: ReadOnly = None
     last_login_at: ReadOnly = None
     version: ReadOnly = None
+
+    def changes(self) -> dict[str, Any]:
+        """Leave out a password that is none."""
+        return self.model_dump(
+            exclude_unset=True, exclude={"password"} if self.password is None else None
+        )
 
 
 class UserBulkChanges(UpdateSchema):
@@ -158,17 +208,20 @@ class UserImport(ImportSchema):
     nullable: ClassVar[frozenset[str]] = frozenset(
         {"username", "full_name", "department", "token_quota"}
     )
+    key = "email"
 
     email: Email
-    username: Username | None = None
+    username: NewUsername | None = None
     full_name: FullName | None = None
     department: Department | None = None
-    role: RoleName = Role.USER
-    is_active: bool = True
-    is_verified: bool = True
-    token_quota: Annotated[TokenQuota, DIGITS] | None = None
+    role: Annotated[RoleName, CELL] = Role.USER
+    is_active: Annotated[bool, CELL] = True
+    is_verified: Annotated[bool, CELL] = True
+    token_quota: Annotated[TokenQuota, DIGITS, CELL] | None = None
 
     def creation(self) -> UserCreate:
+        """Raises InvalidValuesError."""
+        self.refuse_invalid()
         return UserCreate.model_construct(
             self.model_fields_set, password=None, must_change_password=False, **self.__dict__
         )
