@@ -2,9 +2,10 @@
 once the record is at hand, unless it is the present value.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
-from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import ValidationError, WrapValidator
 
 from app.api.wording import text_of
 from app.schemas.base import REFUSED, SentSchema
@@ -14,7 +15,7 @@ from app.schemas.user import UserUpdate
 _OF_THE_WHOLE: Final = frozenset({"extra_forbidden", "missing"})
 
 
-def _keep_sent(data: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+def _keep_sent(data: Any, handler: Callable[[Any], Any]) -> Any:
     """Raises ValidationError for what no record can make right."""
     refused: dict[str, str] = {}
     try:

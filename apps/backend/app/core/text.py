@@ -4,18 +4,16 @@ import re
 import unicodedata
 from typing import Final
 
-# What turns the direction of the text that follows it. Marks (U+200E, U+200F) do not: Arabic and
-# Hebrew need them.
-_TURNING: Final = r"\u202a-\u202e\u2066-\u206f"
-NOT_IN_TEXT: Final = re.compile(rf"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{_TURNING}]")
-# Neither line breaks nor blanks of no width. Joiners (U+200C, U+200D) pass: scripts and emoji.
-NOT_IN_LINE: Final = re.compile(
-    rf"[\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\u2060-\u2065\ufeff\ufff9-\ufffb{_TURNING}]"
-)
-# Default_Ignorable_Code_Point of Unicode, and what else has no ink.
+_TURNING: Final = r"\u202a-\u202e\u2060-\u206f"  # The direction of the text that follows.
+# Patterns of texts, as OpenAPI understands them. Joiners (U+200C, U+200D) pass: scripts and emoji
+# need them; so do marks of direction (U+200E, U+200F), which turn nothing else.
+LINES: Final = rf"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{_TURNING}]*$"
+LINE: Final = rf"^[^\x00-\x1f\x7f-\x9f\u200b\u2028\u2029\ufeff\ufff9-\ufffb{_TURNING}]*$"
+BLANKS: Final = "".join(one for one in map(chr, range(0x3001)) if unicodedata.category(one) == "Zs")
+# Unicode's Default_Ignorable_Code_Point, and what else has no ink.
 _INVISIBLE: Final = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
-    r"\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U00016fe4"
+    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U00016fe4"
     r"\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
@@ -26,8 +24,14 @@ def normalise(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return what shows of a text; blanks between stay."""
     return _INVISIBLE.sub("", text).strip()
+
+
+def trim(text: str) -> str:
+    """Cut off the blanks around a text. One of which nothing shows is empty."""
+    if text.isascii():
+        return text.strip(" ")
+    return text.strip(BLANKS) if visible(text) else ""
 
 
 def fold(text: str) -> str:

@@ -1,5 +1,5 @@
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, select, true
 from sqlalchemy.orm import Session
@@ -129,7 +129,7 @@ def update_item(db: Session, *, item: Record, item_in: ItemUpdate, actor: Princi
 
     Raises InvalidValuesError, OwnerNotPermittedError, OwnerNotFoundError.
     """
-    changes = item_in.changes_of(item)
+    changes = item_in.changes_of(dict(item))
     if "owner_id" in changes:
         _lock_owner(db, owner_id=changes["owner_id"], actor=actor)
     return update_record(db, Item, record=item, changes=changes)

@@ -45,7 +45,9 @@ def import_items(
         match on_conflict:
             case OnConflict.ERROR:
                 for index in items:
-                    chunk.refusals.add(index, ItemExistsError())
+                    with chunk.refusals.of_row(index):
+                        chunk.rows[index].changes_of({})
+                        raise ItemExistsError
             case OnConflict.SKIP:
                 importing.skipped += len(items)
             case OnConflict.UPDATE:
@@ -61,7 +63,7 @@ def _create(
     new = []
     for index, row in rows.items():
         with chunk.refusals.of_row(index):
-            row.refuse_invalid()
+            row.changes_of({})
             owner_id = _owner_of(row, owners, actor)
             new.append(row.model_dump(exclude={"id", "owner_email"}) | {"owner_id": owner_id})
     insert_rows(db, model=Item, rows=new)
@@ -82,8 +84,10 @@ def _lock_items(
     wanted = select(Item).where(Item.id.in_(places), crud_item.visible_to(actor)).order_by(Item.id)
     items = {item.id: item for item in db.scalars(wanted.with_for_update(key_share=True))}
     for item_id in places.keys() - items.keys():
-        text = crud_item.ItemNotFoundError.text
-        chunk.refusals.add(places[item_id], crud_item.ItemNotFoundError(fields={"id": text}))
+        with chunk.refusals.of_row(places[item_id]):
+            chunk.rows[places[item_id]].changes_of({})
+            text = crud_item.ItemNotFoundError.text
+            raise crud_item.ItemNotFoundError(fields={"id": text})
     return {places[item_id]: item for item_id, item in items.items()}
 
 
@@ -111,7 +115,7 @@ def _changes(
     item: Item, row: ItemImport, owners: Mapping[str, int], actor: Principal
 ) -> dict[str, Any]:
     """Return what differs of an item that is there. An empty owner is none given."""
-    changes = row.changes_of(item)
+    changes = row.changes_of(vars(item))
     if row.owner_email is not None:
         owner_id = _owner_of(row, owners, actor)
         changes |= {"owner_id": owner_id} if owner_id != item.owner_id else {}

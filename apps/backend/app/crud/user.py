@@ -199,7 +199,7 @@ def new_user_values(user_in: UserCreate, actor: Principal | None) -> dict[str, A
     if "token_quota" not in user_in.model_fields_set:
         del values["token_quota"]
     if actor is not None:
-        if actor.scope is Scope.DEPARTMENT and "department" not in user_in.model_fields_set:
+        if actor.scope is Scope.DEPARTMENT and user_in.department is None:
             values["department"] = actor.department
         refuse_forbidden_creation(values, actor)
     values.setdefault("token_quota", default_quota(actor))
@@ -313,7 +313,7 @@ def shut_out_all(db: Session, *, user_ids: Collection[int]) -> None:
 
 def _changes(user: User, user_in: UserUpdate) -> dict[str, Any]:
     """Leave out what is sent with its present value: panels send the whole record back."""
-    return user_in.changes_of(user)
+    return user_in.changes_of(vars(user))
 
 
 def delete_user(db: Session, *, user: User, actor: Principal) -> None:

@@ -49,8 +49,10 @@ def import_users(
         there = {index: row for index, row in rows.items() if row.email in known}
         match on_conflict:
             case OnConflict.ERROR:
-                for index in there:
-                    chunk.refusals.add(index, crud_user.EmailTakenError())
+                for index, row in there.items():
+                    with chunk.refusals.of_row(index):
+                        row.changes_of({})
+                        raise crud_user.EmailTakenError
             case OnConflict.SKIP:
                 importing.skipped += len(there)
             case OnConflict.UPDATE:
@@ -100,7 +102,7 @@ def _update(
     changes = {}
     for user in users:
         with chunk.refusals.of_row(places[user.id]):
-            changes[user.id] = rows[places[user.id]].changes_of(user)
+            changes[user.id] = rows[places[user.id]].changes_of(vars(user))
     changed = [user for user in users if changes.get(user.id)]
     importing.skipped += len(changes) - len(changed)
     free = _with_free_names(db, chunk, changed, changes, places)

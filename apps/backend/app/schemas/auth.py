@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from app.schemas.base import InputSchema, Schema
-from app.schemas.user import Email, FullName, GivenPassword, NewPassword, NewUsername
+from app.schemas.user import Email, FullName, GivenPassword, NewPassword, Username
 
 # Longer than any of ours, so that a token of another kind is refused as what it is.
 SecretText = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -32,7 +32,7 @@ class RefreshForm(InputSchema):
 class Registration(InputSchema):
     email: Email
     password: NewPassword
-    username: NewUsername | None = Field(
+    username: Username | None = Field(
         None, description="Made from the e-mail when left out; a taken one gets a suffix."
     )
     full_name: FullName | None = None

@@ -1,7 +1,7 @@
 """What all schemas share. Input is strict, output is plain."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final
 
@@ -14,14 +14,13 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationInfo,
-    ValidatorFunctionWrapHandler,
     WrapValidator,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from app.core.errors import InvalidInputError
-from app.core.text import NOT_IN_LINE, NOT_IN_TEXT, fold, visible
+from app.core.text import fold, trim
 
 FIRST_YEAR: Final = 2
 LAST_YEAR: Final = 9998
@@ -42,54 +41,24 @@ DIGITS: Final = BeforeValidator(_read_digits)  # For paths and queries; bodies a
 RecordId = Annotated[int, Field(ge=1, le=MAX_SAFE_INTEGER)]
 
 
-def _read_line(value: Any) -> Any:
-    """Trim a text of one line. One of which nothing shows is empty."""
-    if not isinstance(value, str):
-        return value
-    if NOT_IN_LINE.search(value):
-        raise PydanticCustomError(
-            "not_in_line",
-            "Must not hold control characters, line breaks or hidden formatting characters.",
-        )
-    return value.strip() if visible(value) else ""
+def text_as(change: Callable[[str], str]) -> BeforeValidator:
+    """Stands last in an annotation: it comes before the constraints."""
+    return BeforeValidator(lambda value: change(value) if isinstance(value, str) else value)
 
 
-def _read_lines(value: Any) -> Any:
-    """Leave a text of several lines as it is, unless nothing of it shows: then it is empty."""
-    if not isinstance(value, str):
-        return value
-    if NOT_IN_TEXT.search(value):
-        raise PydanticCustomError(
-            "not_in_text", "Must not hold control characters or direction overrides."
-        )
-    return value if visible(value) else ""
+TRIMMED: Final = text_as(trim)
+CELL: Final = text_as(fold)  # Choices and figures in files.
+EMPTY_IS_NULL: Final = WrapValidator(lambda value, read: None if value == "" else read(value))
 
 
-def _null_if_empty(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    return None if value == "" else handler(value)
-
-
-# Stand last in an annotation: they come before its constraints.
-LINE: Final = BeforeValidator(_read_line)
-LINES: Final = BeforeValidator(_read_lines)
-EMPTY_IS_NULL: Final = WrapValidator(_null_if_empty)
-# In files, choices and figures are read without regard to case and to blanks around them.
-CELL: Final = BeforeValidator(lambda value: fold(value) if isinstance(value, str) else value)
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 def refuse_unstorable_text(value: Any) -> Any:
     """Refuse NUL and lone surrogates, which PostgreSQL, UTF-8 or both cannot hold."""
-    if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
+    if isinstance(value, str) and _UNSTORABLE.search(value):
         raise PydanticCustomError("unstorable_text", "Text must not hold NUL or broken characters.")
     return value
-
-
-def _is_unicode(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _refuse_far_dates(value: datetime) -> datetime:
@@ -121,10 +90,7 @@ class InputSchema(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _check_text(cls, value: Any) -> Any:
-        return refuse_unstorable_text(value)
+    _check_text = field_validator("*", mode="before")(refuse_unstorable_text)
 
 
 # The fields of public schemas that no request sets. Panels send them back with the record.
@@ -136,20 +102,19 @@ class InvalidValuesError(InvalidInputError):
     text = "{reason}"
 
     def __init__(self, fields: dict[str, str]) -> None:
-        first = next(f"{name}: {text}" for name, text in fields.items())
-        reason = first if len(fields) == 1 else "Some fields are not valid."
+        name, text = next(iter(fields.items()))
+        reason = f"{name}: {text}" if len(fields) == 1 else "Some fields are not valid."
         super().__init__(reason=reason, fields=fields)
 
 
 class SentSchema(InputSchema):
-    """Input about a record that may be there. The value that a field has already is never refused,
-    though it came by an older release's rules, and is no change: so what was sent is kept as it
-    came, and why it is refused, until the record is at hand. Only those fields in `nullable` may
-    be null.
+    """Input about a record that may be there: only fields in `nullable` may be null.
+
+    The value that a field has already is never refused, though it came by an older release's rules,
+    and is no change. So what was sent is kept, and why it is refused, until the record is at hand.
     """
 
     nullable: ClassVar[frozenset[str]] = frozenset()
-    null_text: ClassVar[str]
     key: ClassVar[str | None] = None  # The field that names the record.
 
     _sent: Mapping[str, Any] = PrivateAttr(default_factory=dict)
@@ -157,14 +122,13 @@ class SentSchema(InputSchema):
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _check_null(
-        cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
-    ) -> Any:
+    def _check_null(cls, value: Any, read: Callable[[Any], Any], info: ValidationInfo) -> Any:
         if value is REFUSED:
             return None
+        value = None if value is None else read(value)
         if value is None and info.field_name not in cls.nullable | READ_ONLY:
-            raise PydanticCustomError("null_not_allowed", cls.null_text)
-        return handler(value)
+            raise PydanticCustomError("null_not_allowed", "Must not be empty.")
+        return value
 
     def keep_sent(self, sent: Mapping[str, Any], refused: Mapping[str, str]) -> None:
         self._sent, self._refused = sent, refused
@@ -174,28 +138,23 @@ class SentSchema(InputSchema):
         """Return the fields that the client sent, read-only ones left aside."""
         return self.model_dump(exclude_unset=True)
 
-    def refuse_invalid(self, record: object = None) -> None:
-        """Raises InvalidValuesError, without a record for all that is not valid."""
+    def changes_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what differs from the record; an empty one is of a new record.
+
+        Raises InvalidValuesError.
+        """
         refused = {
             name: text
             for name, text in self._refused.items()
-            if record is None or self.present_value(record, name) != self._sent[name]
+            if repr(record.get(name, REFUSED)) != repr(self._sent[name])  # True is not 1.
         }
         if refused:
             raise InvalidValuesError(refused)
-
-    def changes_of(self, record: object) -> dict[str, Any]:
-        """Return what differs from the record. Raises InvalidValuesError."""
-        self.refuse_invalid(record)
         return {
             name: value
             for name, value in self.changes().items()
-            if self.present_value(record, name) not in (value, self._sent.get(name, value))
+            if record.get(name) not in (value, self._sent.get(name, value))
         }
-
-    @staticmethod
-    def present_value(record: object, name: str) -> Any:
-        return record.get(name) if isinstance(record, Mapping) else getattr(record, name, None)
 
 
 def _document_left_out(schema: dict[str, Any], model: type["UpdateSchema"]) -> None:
@@ -212,21 +171,15 @@ class UpdateSchema(SentSchema):
 
     model_config = ConfigDict(json_schema_extra=_document_left_out)
 
-    null_text = "This field cannot be null."
-
 
 class ImportSchema(SentSchema):
     """A row of a file, where other types may stand as text, and an empty cell is null."""
 
     model_config = ConfigDict(strict=False)
 
-    null_text = "Must not be empty."
-
-    @staticmethod
-    def present_value(record: object, name: str) -> Any:
-        """Take an empty text for null: a file cannot tell them apart."""
-        value = SentSchema.present_value(record, name)
-        return None if value == "" else value
+    def changes_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Take an empty text for null: no cell tells them apart."""
+        return super().changes_of({name: None if v == "" else v for name, v in record.items()})
 
 
 # A read-only field of the public schema: panels send the whole record back.

@@ -4,23 +4,24 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import email_validator
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic import AfterValidator, Field, StringConstraints, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from app.core.permissions import Permission, Role
-from app.core.text import normalise
+from app.core.text import LINE, normalise, trim
 from app.schemas.base import (
     CELL,
     DIGITS,
     EMPTY_IS_NULL,
-    LINE,
     MAX_BULK,
     MAX_SAFE_INTEGER,
+    TRIMMED,
     ImportSchema,
     InputSchema,
     ReadOnly,
     Schema,
     UpdateSchema,
+    text_as,
 )
 
 # Internal networks use addresses such as ann@corp.local, which no public network may.
@@ -30,7 +31,7 @@ PASSWORD_MIN_LENGTH: Final = 8
 PASSWORD_MAX_LENGTH: Final = 128
 MOST_TYPED: Final = 4 * PASSWORD_MAX_LENGTH  # NFKC joins at most 4 characters (accents) to one.
 MAX_PASSWORDS: Final = 50  # In one request.
-USERNAME: Final = r"^[A-Za-z0-9._-]+$"
+USERNAME: Final = r"^([A-Za-z0-9._-]{3,50})?$"
 # Addresses that are right at a glance; the rest is looked at with care, which takes 30 times as
 # long. No label of the domain is longer than 63, and none begins as an international one.
 _PLAIN_EMAIL: Final = re.compile(
@@ -40,14 +41,12 @@ _PLAIN_EMAIL: Final = re.compile(
 
 
 def normalise_email(value: str) -> str:
-    """Return the address trimmed and in lower case, an international domain in its ASCII form
-    (IDNA). Raises PydanticCustomError.
-    """
+    """Return the address in lower case, an international domain in its ASCII form (IDNA)."""
     if _PLAIN_EMAIL.fullmatch(value):
         return value.lower()
     try:
         address = email_validator.validate_email(
-            normalise(value).strip(), check_deliverability=False, allow_smtputf8=False
+            trim(normalise(value)), check_deliverability=False, allow_smtputf8=False
         )
     except email_validator.EmailNotValidError:
         raise PydanticCustomError("email", "This is not a valid e-mail address.") from None
@@ -55,23 +54,14 @@ def normalise_email(value: str) -> str:
 
 
 def normalise_username(value: str) -> str:
-    return normalise(value).strip().lower()
+    return trim(normalise(value)).lower()
 
 
-def _check_password(least: int) -> Callable[[str], str]:
-    """Let as many characters pass as NFKC makes of them, or as were typed, whichever is less."""
-
-    def check(value: str) -> str:
-        length = len(value)
-        if length <= MOST_TYPED:
-            length = min(length, len(normalise(value)))
-        if length < least:
-            raise PydanticKnownError("string_too_short", {"min_length": least})
-        if length > PASSWORD_MAX_LENGTH:
-            raise PydanticKnownError("string_too_long", {"max_length": PASSWORD_MAX_LENGTH})
-        return value
-
-    return check
+def _count_joined(value: Any, read: Callable[[Any], Any]) -> Any:
+    """Count characters as they were typed or as NFKC joins them, whichever are fewer."""
+    is_countable = isinstance(value, str) and len(value) <= MOST_TYPED
+    read(min(value, normalise(value), key=len) if is_countable else value)
+    return value
 
 
 Email = Annotated[
@@ -79,47 +69,37 @@ Email = Annotated[
     StringConstraints(max_length=254),
     AfterValidator(normalise_email),
     Field(json_schema_extra={"format": "email"}, examples=["ann@example.com"]),
-    LINE,
+    TRIMMED,
 ]
 Username = Annotated[
     str,
-    StringConstraints(min_length=3, max_length=50, pattern=USERNAME),
+    StringConstraints(max_length=50, pattern=USERNAME),
     Field(examples=["ann"]),
-    BeforeValidator(lambda value: normalise_username(value) if isinstance(value, str) else value),
-    LINE,
-]
-# An empty one is none.
-NewUsername = Annotated[
-    Username,
-    Field(json_schema_extra={"minLength": 0, "pattern": r"^([A-Za-z0-9._-]{3,50})?$"}),
     EMPTY_IS_NULL,
-    LINE,
+    text_as(normalise_username),
 ]
-FullName = Annotated[str, Field(max_length=100, examples=["Ann Lee"]), EMPTY_IS_NULL, LINE]
-Department = Annotated[str, Field(max_length=100, examples=["Sales"]), EMPTY_IS_NULL, LINE]
+_Line = Annotated[str, Field(max_length=100, pattern=LINE), EMPTY_IS_NULL, TRIMMED]
+FullName = Annotated[_Line, Field(examples=["Ann Lee"])]
+Department = Annotated[_Line, Field(examples=["Sales"])]
 RoleName = Annotated[Role, Field(strict=False)]
 TokenQuota = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER, examples=[100_000])]
 NewPassword = Annotated[
     str,
-    AfterValidator(_check_password(PASSWORD_MIN_LENGTH)),
     Field(
+        min_length=PASSWORD_MIN_LENGTH,
+        max_length=PASSWORD_MAX_LENGTH,
         description="Refused when common, or equal to the e-mail, its local part or the user name.",
         examples=["correct horse battery staple"],
-        json_schema_extra={"minLength": PASSWORD_MIN_LENGTH, "maxLength": PASSWORD_MAX_LENGTH},
     ),
+    WrapValidator(_count_joined),
 ]
-# An empty one is none.
 OptionalPassword = Annotated[NewPassword, Field(json_schema_extra={"minLength": 0}), EMPTY_IS_NULL]
-GivenPassword = Annotated[
-    str,
-    AfterValidator(_check_password(0)),
-    Field(json_schema_extra={"maxLength": PASSWORD_MAX_LENGTH}),
-]
+GivenPassword = Annotated[str, Field(max_length=PASSWORD_MAX_LENGTH), WrapValidator(_count_joined)]
 
 
 class UserCreate(InputSchema):
     email: Email
-    username: NewUsername | None = Field(None, description="Made from the e-mail when left out.")
+    username: Username | None = Field(None, description="Made from the e-mail when left out.")
     full_name: FullName | None = None
     department: Department | None = None
     role: RoleName = Role.USER
@@ -156,21 +136,26 @@ class UserBulkCreate(InputSchema):
     ]
 
 
-class UserUpdate(UpdateSchema):
-    nullable: ClassVar[frozenset[str]] = frozenset(
-        {"full_name", "department", "token_quota", "password", "current_password"}
-    )
+class UserBulkChanges(UpdateSchema):
+    """What many may get at once: neither what is unique to each, nor a password."""
 
-    email: Email | None = None
-    username: Username | None = None
+    nullable = frozenset({"full_name", "department", "token_quota"})
+
     full_name: FullName | None = None
     department: Department | None = None
     role: RoleName | None = None
-    password: OptionalPassword | None = Field(None, description="Null or empty is no change.")
     must_change_password: bool | None = None
     is_active: bool | None = None
     is_verified: bool | None = None
     token_quota: TokenQuota | None = None
+
+
+class UserUpdate(UserBulkChanges):
+    nullable = UserBulkChanges.nullable | {"password", "current_password"}
+
+    email: Email | None = None
+    username: Username | None = None
+    password: OptionalPassword | None = Field(None, description="Null or empty is no change.")
     current_password: Annotated[GivenPassword, EMPTY_IS_NULL] | None = Field(
         None, exclude=True, description="Needed to change one's own e-mail."
     )
@@ -181,37 +166,15 @@ class UserUpdate(UpdateSchema):
     last_login_at: ReadOnly = None
     version: ReadOnly = None
 
-    def changes(self) -> dict[str, Any]:
-        """Leave out a password that is none."""
-        return self.model_dump(
-            exclude_unset=True, exclude={"password"} if self.password is None else None
-        )
-
-
-class UserBulkChanges(UpdateSchema):
-    """What many may get at once: neither what is unique to each, nor a password."""
-
-    nullable: ClassVar[frozenset[str]] = frozenset({"full_name", "department", "token_quota"})
-
-    full_name: FullName | None = None
-    department: Department | None = None
-    role: RoleName | None = None
-    must_change_password: bool | None = None
-    is_active: bool | None = None
-    is_verified: bool | None = None
-    token_quota: TokenQuota | None = None
-
 
 class UserImport(ImportSchema):
     """A row of an import. Its column `token_quota`, where there is one, is null for unlimited."""
 
-    nullable: ClassVar[frozenset[str]] = frozenset(
-        {"username", "full_name", "department", "token_quota"}
-    )
+    nullable = frozenset({"username", "full_name", "department", "token_quota"})
     key = "email"
 
     email: Email
-    username: NewUsername | None = None
+    username: Username | None = None
     full_name: FullName | None = None
     department: Department | None = None
     role: Annotated[RoleName, CELL] = Role.USER
@@ -221,7 +184,7 @@ class UserImport(ImportSchema):
 
     def creation(self) -> UserCreate:
         """Raises InvalidValuesError."""
-        self.refuse_invalid()
+        self.changes_of({})
         return UserCreate.model_construct(
             self.model_fields_set, password=None, must_change_password=False, **self.__dict__
         )
