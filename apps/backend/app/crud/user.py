@@ -199,7 +199,7 @@ def new_user_values(user_in: UserCreate, actor: Principal | None) -> dict[str, A
     if "token_quota" not in user_in.model_fields_set:
         del values["token_quota"]
     if actor is not None:
-        if actor.scope is Scope.DEPARTMENT and user_in.department is None:
+        if actor.scope is Scope.DEPARTMENT and "department" not in user_in.model_fields_set:
             values["department"] = actor.department
         refuse_forbidden_creation(values, actor)
     values.setdefault("token_quota", default_quota(actor))
