@@ -146,15 +146,20 @@ class SentSchema(InputSchema):
         refused = {
             name: text
             for name, text in self._refused.items()
-            if repr(record.get(name, REFUSED)) != repr(self._sent[name])  # True is not 1.
+            if not self.is_same(record.get(name, REFUSED), self._sent[name])
         }
         if refused:
             raise InvalidValuesError(refused)
         return {
             name: value
             for name, value in self.changes().items()
-            if record.get(name) not in (value, self._sent.get(name, value))
+            if (present := record.get(name)) != value
+            and not self.is_same(present, self._sent.get(name, value))
         }
+
+    @staticmethod
+    def is_same(present: Any, sent: Any) -> bool:
+        return repr(present) == repr(sent)  # True is not 1.
 
 
 def _document_left_out(schema: dict[str, Any], model: type["UpdateSchema"]) -> None:
@@ -177,9 +182,11 @@ class ImportSchema(SentSchema):
 
     model_config = ConfigDict(strict=False)
 
-    def changes_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Take an empty text for null: no cell tells them apart."""
-        return super().changes_of({name: None if v == "" else v for name, v in record.items()})
+    @staticmethod
+    def is_same(present: Any, sent: Any) -> bool:
+        """Compare as cells do, which hold texts, and null as an empty one."""
+        present, sent = ("" if one is None else str(one) for one in (present, sent))
+        return bool(present == sent)
 
 
 # A read-only field of the public schema: panels send the whole record back.
