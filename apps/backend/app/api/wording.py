@@ -7,7 +7,7 @@ from typing import Any, Final, get_args
 from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
-from app.schemas.base import VISIBLE
+from app.core.text import LINE, LINES
 from app.schemas.user import USERNAME
 
 _OBJECT: Final = "Must be a JSON object."
@@ -54,8 +54,9 @@ TEXTS: Final[Mapping[str, str]] = {
 }
 # Where the general text would tell a person less than could be told.
 PARTICULAR: Final[Mapping[tuple[str, Any], str]] = {
-    ("string_pattern_mismatch", VISIBLE): "Must not be empty.",
-    ("string_pattern_mismatch", USERNAME): "May hold letters, digits, dots, - and _ only.",
+    ("string_pattern_mismatch", LINE): "Must be one line, without hidden control characters.",
+    ("string_pattern_mismatch", LINES): "Must not hold hidden control characters.",
+    ("string_pattern_mismatch", USERNAME): "Must be 3 to 50 letters, digits, dots, - and _.",
     ("string_too_short", 1): "Must not be empty.",
     ("too_long", 1): "Must be given only once.",
 }

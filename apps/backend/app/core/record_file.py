@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from app.core.errors import InvalidInputError
 from app.core.spreadsheet import read_harmless
+from app.core.text import fold
 
 MAX_ROWS: Final = 200_000
 # The longest text that a field takes, as JSON that escapes every character, and the rest.
@@ -78,9 +79,9 @@ class RecordFile:
             raise EmptyFileError
 
     def texts_of(self, column: str) -> set[str]:
-        """Return what stands in a column, in lower case."""
+        """Return what stands in a column, as it is compared."""
         values = (row.values.get(column) for row in self.rows())
-        return {value.lower() for value in values if isinstance(value, str)}
+        return {fold(value) for value in values if isinstance(value, str)}
 
     def refuse_no_text(self) -> None:
         """Raises UnreadableFileError."""

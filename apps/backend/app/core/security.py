@@ -21,6 +21,7 @@ from zxcvbn.frequency_lists import FREQUENCY_LISTS
 from app.core.clock import utc_now
 from app.core.config import get_settings
 from app.core.errors import NotAuthenticatedError
+from app.core.text import normalise
 
 with warnings.catch_warnings():
     # passlib 1.7 asks for the deprecated `crypt` module and for argon2's version attribute.
@@ -83,8 +84,9 @@ class _Token:
 
 
 def hash_password(password: str) -> str:
+    """Hash the one form (NFKC) that keyboards' different ones come to."""
     with _hashing:
-        return str(_passwords.hash(password))
+        return str(_passwords.hash(normalise(password)))
 
 
 @lru_cache(maxsize=1)
@@ -93,7 +95,14 @@ def _unusable_hash() -> str:
 
 
 def verify_password(password: str, hashed_password: str | None) -> bool:
-    """Take the same time whether or not there is a hash to compare with."""
+    """Take the same time whether or not there is a hash to compare with. Hashes of earlier releases
+    are of what was typed: where that is not in NFKC, it is tried too.
+    """
+    forms = dict.fromkeys([normalise(password), password])
+    return any(_matches(form, hashed_password) for form in forms)
+
+
+def _matches(password: str, hashed_password: str | None) -> bool:
     stand_in = _unusable_hash()
     is_readable = hashed_password is not None and _passwords.identify(hashed_password) is not None
     with _hashing:
@@ -111,15 +120,19 @@ def verify_password(password: str, hashed_password: str | None) -> bool:
 
 
 def renewed_hash(password: str, hashed_password: str | None) -> str | None:
-    """Hash anew what was hashed at another cost than today's; else return None.
+    """Hash anew what was hashed at another cost than today's, or may be of a password that is not
+    in NFKC; else return None.
 
     The salt stays, so that two who sign in at once come by the same hash.
     """
-    if hashed_password is None or not _passwords.needs_update(hashed_password):
+    form = normalise(password)
+    if hashed_password is None:
+        return None
+    if form == password and not _passwords.needs_update(hashed_password):
         return None
     salt = argon2.from_string(hashed_password).salt
     with _hashing:
-        return str(_passwords.handler().using(salt=salt).hash(password))
+        return str(_passwords.handler().using(salt=salt).hash(form))
 
 
 def is_common_password(password: str) -> bool:

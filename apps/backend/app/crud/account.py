@@ -7,6 +7,7 @@ from app.core.config import get_settings
 from app.core.errors import PermissionDeniedError, SpentTokenError
 from app.core.permissions import Principal, Role
 from app.core.security import hash_password, verify_password
+from app.core.text import normalise
 from app.crud import audit as crud_audit
 from app.crud import user as crud_user
 from app.crud.letter import send_verification, write_letter
@@ -110,7 +111,7 @@ def check_change(db: Session, *, change: PasswordChange, actor: Principal) -> st
         username=profile["username"],
         field="new_password",
     )
-    if change.new_password == change.current_password:
+    if normalise(change.new_password) == normalise(change.current_password):
         raise PasswordTooEasyError(reason="it is the present one", field="new_password")
     return db.scalar(select(User.hashed_password).where(User.id == actor.id))
 

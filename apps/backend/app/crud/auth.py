@@ -28,7 +28,7 @@ from app.db.session import origin_of
 from app.models.mixins import without_deleted
 from app.models.session import LoginSession
 from app.models.user import User
-from app.schemas.user import normalise_email
+from app.schemas.user import normalise_email, normalise_username
 
 
 class InvalidCredentialsError(NotAuthenticatedError):
@@ -92,7 +92,7 @@ def stored_form(login: str) -> str:
     try:
         return normalise_email(login)
     except PydanticCustomError:
-        return login.lower()
+        return normalise_username(login)
 
 
 def are_right(credentials: Credentials | None, *, password: str) -> bool:

@@ -1,5 +1,5 @@
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, select, true
 from sqlalchemy.orm import Session
@@ -125,11 +125,13 @@ def create_item(db: Session, *, item_in: ItemCreate, actor: Principal) -> Record
 
 
 def update_item(db: Session, *, item: Record, item_in: ItemUpdate, actor: Principal) -> Record:
-    """Change the given fields. Raises OwnerNotPermittedError, OwnerNotFoundError."""
-    changes = item_in.changes()
-    owner_id: Any = changes.get("owner_id", item["owner_id"])
-    if owner_id != item["owner_id"]:
-        _lock_owner(db, owner_id=owner_id, actor=actor)
+    """Change the given fields.
+
+    Raises InvalidValuesError, OwnerNotPermittedError, OwnerNotFoundError.
+    """
+    changes = item_in.changes_of(dict(item))
+    if "owner_id" in changes:
+        _lock_owner(db, owner_id=changes["owner_id"], actor=actor)
     return update_record(db, Item, record=item, changes=changes)
 
 

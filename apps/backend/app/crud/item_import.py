@@ -10,7 +10,7 @@ from app.core.errors import ConflictError
 from app.core.permissions import Permission, Principal
 from app.crud import item as crud_item
 from app.crud import user as crud_user
-from app.crud.bulk import differences, insert_rows
+from app.crud.bulk import insert_rows
 from app.crud.chosen import Chosen
 from app.crud.importing import Chunk, Importing
 from app.crud.item_bulk import change_items
@@ -45,7 +45,9 @@ def import_items(
         match on_conflict:
             case OnConflict.ERROR:
                 for index in items:
-                    chunk.refusals.add(index, ItemExistsError())
+                    with chunk.refusals.of_row(index):
+                        chunk.rows[index].changes_of({})
+                        raise ItemExistsError
             case OnConflict.SKIP:
                 importing.skipped += len(items)
             case OnConflict.UPDATE:
@@ -61,6 +63,7 @@ def _create(
     new = []
     for index, row in rows.items():
         with chunk.refusals.of_row(index):
+            row.changes_of({})
             owner_id = _owner_of(row, owners, actor)
             new.append(row.model_dump(exclude={"id", "owner_email"}) | {"owner_id": owner_id})
     insert_rows(db, model=Item, rows=new)
@@ -81,8 +84,10 @@ def _lock_items(
     wanted = select(Item).where(Item.id.in_(places), crud_item.visible_to(actor)).order_by(Item.id)
     items = {item.id: item for item in db.scalars(wanted.with_for_update(key_share=True))}
     for item_id in places.keys() - items.keys():
-        text = crud_item.ItemNotFoundError.text
-        chunk.refusals.add(places[item_id], crud_item.ItemNotFoundError(fields={"id": text}))
+        with chunk.refusals.of_row(places[item_id]):
+            chunk.rows[places[item_id]].changes_of({})
+            text = crud_item.ItemNotFoundError.text
+            raise crud_item.ItemNotFoundError(fields={"id": text})
     return {places[item_id]: item for item_id, item in items.items()}
 
 
@@ -97,22 +102,24 @@ def _update(
     changes = {}
     for index, item in items.items():
         with chunk.refusals.of_row(index):
-            changes[item.id] = _changes(chunk.rows[index], owners, actor)
-    known = [item for item in items.values() if item.id in changes]
-    changed = [item for item in known if differences(item, changes[item.id])]
+            changes[item.id] = _changes(item, chunk.rows[index], owners, actor)
+    changed = [item for item in items.values() if changes.get(item.id)]
     places = {item.id: index for index, item in items.items()}
     with chunk.refusals.step() as refusals:
         change_items(db, chosen=Chosen(changed, refusals, places), changes=changes, actor=actor)
         importing.updated += len(changed)
-    importing.skipped += len(known) - len(changed)
+    importing.skipped += len(changes) - len(changed)
 
 
-def _changes(row: ItemImport, owners: Mapping[str, int], actor: Principal) -> dict[str, Any]:
-    """Return what is given of an item that is there. An empty owner is none given."""
-    given = row.model_dump(exclude_unset=True, exclude={"id", "owner_email"})
+def _changes(
+    item: Item, row: ItemImport, owners: Mapping[str, int], actor: Principal
+) -> dict[str, Any]:
+    """Return what differs of an item that is there. An empty owner is none given."""
+    changes = row.changes_of(vars(item))
     if row.owner_email is not None:
-        given["owner_id"] = _owner_of(row, owners, actor)
-    return given
+        owner_id = _owner_of(row, owners, actor)
+        changes |= {"owner_id": owner_id} if owner_id != item.owner_id else {}
+    return changes
 
 
 def _lock_owners(db: Session, rows: Rows, actor: Principal) -> Mapping[str, int]:

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
@@ -11,7 +12,7 @@ from app.core.clock import utc_now
 from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
 from app.core.permissions import Principal, Role, Scope
 from app.core.security import hash_password, verify_password
-from app.core.text import text_key
+from app.core.text import fold, text_key
 from app.crud.department import oldest_members, settle_departments
 from app.crud.export import Export, get_export
 from app.crud.free_username import drawn, get_taken_usernames, numbered
@@ -194,7 +195,8 @@ def create_user(
     if user_in.username is None:
         user = insert_with_free_username(db, values, password=user_in.password)
     else:
-        user = _insert(db, values)
+        with taken_error(db, email=user_in.email):
+            user = _insert(db, values)
     send_welcome(db, user=user)
     return user
 
@@ -266,7 +268,7 @@ def update_user(
     for name, value in changes.items():
         if name != "password":
             setattr(user, name, value)
-    with constraint_error(TAKEN):
+    with taken_error(db, email=changes.get("email")), constraint_error(TAKEN):
         db.flush()
     if passwords.new_hash is not None:
         must_change = user.must_change_password
@@ -324,11 +326,7 @@ def shut_out_all(db: Session, *, user_ids: Collection[int]) -> None:
 
 def _changes(user: User, user_in: UserUpdate) -> dict[str, Any]:
     """Leave out what is sent with its present value: panels send the whole record back."""
-    return {
-        name: value
-        for name, value in user_in.changes().items()
-        if name == "password" or getattr(user, name) != value
-    }
+    return user_in.changes_of(vars(user))
 
 
 def delete_user(db: Session, *, user: User, actor: Principal) -> None:
@@ -339,6 +337,21 @@ def delete_user(db: Session, *, user: User, actor: Principal) -> None:
     user.deleted_at = utc_now()
     db.flush()
     shut_out(db, user_id=user.id)
+
+
+@contextmanager
+def taken_error(db: Session, *, email: str | None) -> Iterator[None]:
+    """Of an e-mail and a user name that are both taken, tell the e-mail: a database names the one
+    whose index it has looked into first. Raises EmailTakenError, UsernameTakenError.
+    """
+    try:
+        yield
+    except UsernameTakenError as error:
+        if email is not None:
+            db.rollback()  # PostgreSQL answers nothing more in a transaction that has failed.
+            if get_user_by_email(db, email=email) is not None:
+                raise EmailTakenError(fields=None if error.fields else {}) from error
+        raise
 
 
 def _insert(db: Session, values: dict[str, Any]) -> User:
@@ -360,7 +373,7 @@ def insert_with_free_username(db: Session, values: dict[str, Any], *, password: 
     Raises EmailTakenError.
     """
     for name in _free_usernames(db, wanted=values["username"]):
-        if password is not None and name == password.lower():
+        if password is not None and name == fold(password):
             continue
         try:
             with db.begin_nested():

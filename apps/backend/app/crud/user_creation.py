@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.core.permissions import Principal
+from app.core.text import fold
 from app.crud import user as crud_user
 from app.crud.batch import VALUES_AT_ONCE, in_batches
 from app.crud.bulk import insert_rows
@@ -155,7 +156,7 @@ def _with_usernames(
     names = free_usernames(
         db,
         wanted={row.index: row.values["username"] for row in nameless},
-        unwanted={row.index: row.password.lower() for row in nameless if row.password},
+        unwanted={row.index: fold(row.password) for row in nameless if row.password},
         reserved=named.union(reserved),
     )
     return [row.values | {"username": names.get(row.index, row.values["username"])} for row in rows]

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.core.permissions import Principal
 from app.crud import user as crud_user
-from app.crud.bulk import Changes, differences
+from app.crud.bulk import Changes
 from app.crud.chosen import Chosen
 from app.crud.free_username import get_taken_usernames
 from app.crud.importing import Chunk, Importing
@@ -49,8 +49,10 @@ def import_users(
         there = {index: row for index, row in rows.items() if row.email in known}
         match on_conflict:
             case OnConflict.ERROR:
-                for index in there:
-                    chunk.refusals.add(index, crud_user.EmailTakenError())
+                for index, row in there.items():
+                    with chunk.refusals.of_row(index):
+                        row.changes_of({})
+                        raise crud_user.EmailTakenError
             case OnConflict.SKIP:
                 importing.skipped += len(there)
             case OnConflict.UPDATE:
@@ -97,9 +99,12 @@ def _update(
     places = {user.id: by_email[user.email] for user in users}
     for index in set(by_email.values()).difference(places.values()):
         chunk.refusals.add(index, crud_user.EmailTakenError())
-    changes = {user.id: rows[places[user.id]].changes() for user in users}
-    changed = [user for user in users if differences(user, changes[user.id])]
-    importing.skipped += len(users) - len(changed)
+    changes = {}
+    for user in users:
+        with chunk.refusals.of_row(places[user.id]):
+            changes[user.id] = rows[places[user.id]].changes_of(vars(user))
+    changed = [user for user in users if changes.get(user.id)]
+    importing.skipped += len(changes) - len(changed)
     free = _with_free_names(db, chunk, changed, changes, places)
     with chunk.refusals.step() as refusals:
         change_users(db, chosen=Chosen(free, refusals, places), changes=changes, actor=actor)

@@ -7,7 +7,7 @@ from app.core.config import get_settings
 from app.core.errors import InvalidInputError, PermissionDeniedError
 from app.core.permissions import Permission, Principal, Role, Scope
 from app.core.security import is_common_password
-from app.core.text import text_key
+from app.core.text import fold, text_key, visible
 from app.models.user import User
 
 # Nobody sets these of their own account, whatever their role.
@@ -53,10 +53,12 @@ def refuse_easy_password(
     password: str, *, email: str, username: str | None, field: str = "password"
 ) -> None:
     """Raises PasswordTooEasyError."""
-    lowered = password.lower()
-    if lowered in {email, email.partition("@")[0], username}:
+    shown = fold(visible(password))
+    if not shown:
+        raise PasswordTooEasyError(reason="it holds nothing but blanks", field=field)
+    if shown in {email, email.partition("@")[0], username}:
         raise PasswordTooEasyError(reason="it is your e-mail or user name", field=field)
-    if is_common_password(lowered):
+    if is_common_password(shown):
         raise PasswordTooEasyError(reason="it is among the most common ones", field=field)
 
 

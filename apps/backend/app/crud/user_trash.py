@@ -11,7 +11,7 @@ from app.core.errors import PermissionDeniedError
 from app.core.permissions import Principal
 from app.crud.session import is_live
 from app.crud.trash import HasDependentsError, take_out
-from app.crud.user import TAKEN, refuse_losing_last_admin
+from app.crud.user import TAKEN, refuse_losing_last_admin, taken_error
 from app.crud.user_policy import refuse_unwritable
 from app.db.integrity import constraint_error
 from app.models.idempotency_key import IdempotencyKey
@@ -42,7 +42,7 @@ def restore_user(db: Session, *, user: User, actor: Principal) -> User:
     """Raises PermissionDeniedError, NotDeletedError, EmailTakenError, UsernameTakenError."""
     refuse_unwritable(user, actor)
     take_out(user)
-    with constraint_error(_TAKEN_MEANWHILE):
+    with taken_error(db, email=user.email), constraint_error(_TAKEN_MEANWHILE):
         db.flush()
     return user
 

@@ -1,7 +1,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from app.schemas.base import InputSchema, Schema
 from app.schemas.user import Email, FullName, GivenPassword, NewPassword, Username
@@ -15,9 +15,11 @@ class LoginForm(InputSchema):
 
     grant_type: Literal["password"] = "password"
     username: Annotated[
-        str, Field(min_length=1, max_length=254, description="E-mail or user name.")
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=254),
+        Field(description="E-mail or user name."),
     ]
-    password: Annotated[GivenPassword, Field(min_length=1)]
+    password: GivenPassword
     scope: Annotated[str, Field(max_length=200)] = ""
     client_id: Annotated[str, Field(max_length=200)] = ""
     client_secret: Annotated[str, Field(max_length=200)] = ""

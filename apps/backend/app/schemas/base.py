@@ -1,6 +1,7 @@
 """What all schemas share. Input is strict, output is plain."""
 
 import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final
 
@@ -11,11 +12,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
+    PrivateAttr,
     ValidationInfo,
+    WrapValidator,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
+
+from app.core.errors import InvalidInputError
+from app.core.text import fold, trim
 
 FIRST_YEAR: Final = 2
 LAST_YEAR: Final = 9998
@@ -36,24 +41,24 @@ DIGITS: Final = BeforeValidator(_read_digits)  # For paths and queries; bodies a
 RecordId = Annotated[int, Field(ge=1, le=MAX_SAFE_INTEGER)]
 
 
-# Text of which something shows; the blanks around it are cut off.
-VISIBLE: Final = r"\S"
-Visible = Annotated[str, StringConstraints(strip_whitespace=True, pattern=VISIBLE)]
+def text_as(change: Callable[[str], str]) -> BeforeValidator:
+    """Stands last in an annotation: it comes before the constraints."""
+    return BeforeValidator(lambda value: change(value) if isinstance(value, str) else value)
+
+
+TRIMMED: Final = text_as(trim)
+CELL: Final = text_as(fold)  # Choices and figures in files.
+EMPTY_IS_NULL: Final = WrapValidator(lambda value, read: None if value == "" else read(value))
+
+
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 def refuse_unstorable_text(value: Any) -> Any:
     """Refuse NUL and lone surrogates, which PostgreSQL, UTF-8 or both cannot hold."""
-    if isinstance(value, str) and ("\0" in value or not _is_unicode(value)):
+    if isinstance(value, str) and _UNSTORABLE.search(value):
         raise PydanticCustomError("unstorable_text", "Text must not hold NUL or broken characters.")
     return value
-
-
-def _is_unicode(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _refuse_far_dates(value: datetime) -> datetime:
@@ -85,14 +90,76 @@ class InputSchema(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _check_text(cls, value: Any) -> Any:
-        return refuse_unstorable_text(value)
+    _check_text = field_validator("*", mode="before")(refuse_unstorable_text)
 
 
 # The fields of public schemas that no request sets. Panels send them back with the record.
 READ_ONLY: Final = frozenset({"id", "created_at", "updated_at", "last_login_at", "version"})
+REFUSED: Final = object()  # Stands for a value that was refused already.
+
+
+class InvalidValuesError(InvalidInputError):
+    text = "{reason}"
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        name, text = next(iter(fields.items()))
+        reason = f"{name}: {text}" if len(fields) == 1 else "Some fields are not valid."
+        super().__init__(reason=reason, fields=fields)
+
+
+class SentSchema(InputSchema):
+    """Input about a record that may be there: only fields in `nullable` may be null.
+
+    The value that a field has already is never refused, though it came by an older release's rules,
+    and is no change. So what was sent is kept, and why it is refused, until the record is at hand.
+    """
+
+    nullable: ClassVar[frozenset[str]] = frozenset()
+    key: ClassVar[str | None] = None  # The field that names the record.
+
+    _sent: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+    _refused: Mapping[str, str] = PrivateAttr(default_factory=dict)  # Texts, by field.
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _check_null(cls, value: Any, read: Callable[[Any], Any], info: ValidationInfo) -> Any:
+        if value is REFUSED:
+            return None
+        value = None if value is None else read(value)
+        if value is None and info.field_name not in cls.nullable | READ_ONLY:
+            raise PydanticCustomError("null_not_allowed", "Must not be empty.")
+        return value
+
+    def keep_sent(self, sent: Mapping[str, Any], refused: Mapping[str, str]) -> None:
+        self._sent, self._refused = sent, refused
+        self.model_fields_set.difference_update(refused)
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields that the client sent, read-only ones left aside."""
+        return self.model_dump(exclude_unset=True)
+
+    def changes_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what differs from the record; an empty one is of a new record.
+
+        Raises InvalidValuesError.
+        """
+        refused = {
+            name: text
+            for name, text in self._refused.items()
+            if not self.is_same(record.get(name, REFUSED), self._sent[name])
+        }
+        if refused:
+            raise InvalidValuesError(refused)
+        return {
+            name: value
+            for name, value in self.changes().items()
+            if (present := record.get(name)) != value
+            and not self.is_same(present, self._sent.get(name, value))
+        }
+
+    @staticmethod
+    def is_same(present: Any, sent: Any) -> bool:
+        return repr(present) == repr(sent)  # True is not 1.
 
 
 def _document_left_out(schema: dict[str, Any], model: type["UpdateSchema"]) -> None:
@@ -104,38 +171,22 @@ def _document_left_out(schema: dict[str, Any], model: type["UpdateSchema"]) -> N
             field.update(choice)
 
 
-class UpdateSchema(InputSchema):
-    """A change: every field may be left out, and only those in `nullable` may be null."""
+class UpdateSchema(SentSchema):
+    """A change: every field may be left out."""
 
     model_config = ConfigDict(json_schema_extra=_document_left_out)
 
-    nullable: ClassVar[frozenset[str]] = frozenset()
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _check_null(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None and info.field_name not in cls.nullable | READ_ONLY:
-            raise PydanticCustomError("null_not_allowed", "This field cannot be null.")
-        return value
-
-    def changes(self) -> dict[str, Any]:
-        """Return the fields that the client sent, read-only ones left aside."""
-        return self.model_dump(exclude_unset=True)
-
-
-class ImportSchema(InputSchema):
+class ImportSchema(SentSchema):
     """A row of a file, where other types may stand as text, and an empty cell is null."""
 
     model_config = ConfigDict(strict=False)
 
-    nullable: ClassVar[frozenset[str]] = frozenset()
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _check_null(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None and info.field_name not in cls.nullable:
-            raise PydanticCustomError("null_not_allowed", "Must not be empty.")
-        return value
+    @staticmethod
+    def is_same(present: Any, sent: Any) -> bool:
+        """Compare as cells do, which hold texts, and null as an empty one."""
+        present, sent = ("" if one is None else str(one) for one in (present, sent))
+        return bool(present == sent)
 
 
 # A read-only field of the public schema: panels send the whole record back.

@@ -1,19 +1,22 @@
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from app.core.text import LINE, LINES
 from app.schemas.base import (
+    CELL,
     DIGITS,
+    EMPTY_IS_NULL,
     MAX_BULK,
+    TRIMMED,
     ImportSchema,
     InputSchema,
     ReadOnly,
     RecordId,
     Schema,
     UpdateSchema,
-    Visible,
 )
 from app.schemas.user import Email
 
@@ -24,8 +27,14 @@ class ItemStatus(StrEnum):
     ARCHIVED = "archived"
 
 
-Title = Annotated[Visible, Field(min_length=1, max_length=200, examples=["Desk lamp"])]
-Description = Annotated[str, Field(max_length=20_000, examples=["Brass, with a green shade."])]
+Title = Annotated[
+    str, Field(min_length=1, max_length=200, pattern=LINE, examples=["Desk lamp"]), TRIMMED
+]
+Description = Annotated[
+    str,
+    Field(max_length=20_000, pattern=LINES, examples=["Brass, with a green shade."]),
+    EMPTY_IS_NULL,
+]
 StatusName = Annotated[ItemStatus, Field(strict=False)]
 
 
@@ -42,39 +51,36 @@ class ItemBulkCreate(InputSchema):
     items: Annotated[list[ItemCreate], Field(min_length=1, max_length=MAX_BULK)]
 
 
-class ItemUpdate(UpdateSchema):
-    nullable: ClassVar[frozenset[str]] = frozenset({"description"})
+class ItemBulkChanges(UpdateSchema):
+    nullable = frozenset({"description"})
 
     title: Title | None = None
     description: Description | None = None
     status: StatusName | None = None
     owner_id: RecordId | None = None
 
+
+class ItemUpdate(ItemBulkChanges):
     id: ReadOnly = None
     created_at: ReadOnly = None
     updated_at: ReadOnly = None
     version: ReadOnly = None
 
 
-class ItemBulkChanges(UpdateSchema):
-    nullable: ClassVar[frozenset[str]] = frozenset({"description"})
-
-    title: Title | None = None
-    description: Description | None = None
-    status: StatusName | None = None
-    owner_id: RecordId | None = None
-
-
 class ItemImport(ImportSchema):
     """A row of an import. With an `id` it is about an item that is there."""
 
-    nullable: ClassVar[frozenset[str]] = frozenset({"id", "description", "owner_email"})
+    nullable = frozenset({"id", "description", "owner_email"})
+    key = "id"
 
     title: Title
     description: Description | None = None
-    status: StatusName = ItemStatus.DRAFT
-    owner_email: Email | None = None
-    id: Annotated[RecordId, DIGITS] | None = None
+    status: Annotated[StatusName, CELL] = ItemStatus.DRAFT
+    owner_email: Annotated[Email, EMPTY_IS_NULL, TRIMMED] | None = None
+    id: Annotated[RecordId, DIGITS, CELL] | None = None
+
+    def changes(self) -> dict[str, Any]:
+        return self.model_dump(exclude_unset=True, exclude={"id", "owner_email"})
 
 
 class ItemPublic(Schema):

@@ -1,22 +1,27 @@
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import email_validator
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from app.core.permissions import Permission, Role
+from app.core.text import LINE, normalise, trim
 from app.schemas.base import (
+    CELL,
     DIGITS,
+    EMPTY_IS_NULL,
     MAX_BULK,
     MAX_SAFE_INTEGER,
+    TRIMMED,
     ImportSchema,
     InputSchema,
     ReadOnly,
     Schema,
     UpdateSchema,
-    Visible,
+    text_as,
 )
 
 # Internal networks use addresses such as ann@corp.local, which no public network may.
@@ -24,8 +29,9 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 PASSWORD_MIN_LENGTH: Final = 8
 PASSWORD_MAX_LENGTH: Final = 128
+MOST_TYPED: Final = 4 * PASSWORD_MAX_LENGTH  # NFKC joins at most 4 characters (accents) to one.
 MAX_PASSWORDS: Final = 50  # In one request.
-USERNAME: Final = r"^[A-Za-z0-9._-]+$"
+USERNAME: Final = r"^([A-Za-z0-9._-]{3,50})?$"
 # Addresses that are right at a glance; the rest is looked at with care, which takes 30 times as
 # long. No label of the domain is longer than 63, and none begins as an international one.
 _PLAIN_EMAIL: Final = re.compile(
@@ -40,11 +46,22 @@ def normalise_email(value: str) -> str:
         return value.lower()
     try:
         address = email_validator.validate_email(
-            value, check_deliverability=False, allow_smtputf8=False
+            trim(normalise(value)), check_deliverability=False, allow_smtputf8=False
         )
     except email_validator.EmailNotValidError:
         raise PydanticCustomError("email", "This is not a valid e-mail address.") from None
     return str(address.ascii_email).lower()
+
+
+def normalise_username(value: str) -> str:
+    return trim(normalise(value)).lower()
+
+
+def _count_joined(value: Any, read: Callable[[Any], Any]) -> Any:
+    """Count characters as they were typed or as NFKC joins them, whichever are fewer."""
+    is_countable = isinstance(value, str) and len(value) <= MOST_TYPED
+    read(min(value, normalise(value), key=len) if is_countable else value)
+    return value
 
 
 Email = Annotated[
@@ -52,14 +69,18 @@ Email = Annotated[
     StringConstraints(max_length=254),
     AfterValidator(normalise_email),
     Field(json_schema_extra={"format": "email"}, examples=["ann@example.com"]),
+    TRIMMED,
 ]
 Username = Annotated[
     str,
-    StringConstraints(min_length=3, max_length=50, pattern=USERNAME, to_lower=True),
+    StringConstraints(max_length=50, pattern=USERNAME),
     Field(examples=["ann"]),
+    EMPTY_IS_NULL,
+    text_as(normalise_username),
 ]
-FullName = Annotated[Visible, Field(min_length=1, max_length=100, examples=["Ann Lee"])]
-Department = Annotated[Visible, Field(min_length=1, max_length=100, examples=["Sales"])]
+_Line = Annotated[str, Field(max_length=100, pattern=LINE), EMPTY_IS_NULL, TRIMMED]
+FullName = Annotated[_Line, Field(examples=["Ann Lee"])]
+Department = Annotated[_Line, Field(examples=["Sales"])]
 RoleName = Annotated[Role, Field(strict=False)]
 TokenQuota = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER, examples=[100_000])]
 NewPassword = Annotated[
@@ -70,9 +91,10 @@ NewPassword = Annotated[
         description="Refused when common, or equal to the e-mail, its local part or the user name.",
         examples=["correct horse battery staple"],
     ),
+    WrapValidator(_count_joined),
 ]
-
-GivenPassword = Annotated[str, Field(max_length=PASSWORD_MAX_LENGTH)]
+OptionalPassword = Annotated[NewPassword, Field(json_schema_extra={"minLength": 0}), EMPTY_IS_NULL]
+GivenPassword = Annotated[str, Field(max_length=PASSWORD_MAX_LENGTH), WrapValidator(_count_joined)]
 
 
 class UserCreate(InputSchema):
@@ -81,7 +103,7 @@ class UserCreate(InputSchema):
     full_name: FullName | None = None
     department: Department | None = None
     role: RoleName = Role.USER
-    password: NewPassword | None = Field(
+    password: OptionalPassword | None = Field(
         None, description="Without one the user is invited by letter to set it."
     )
     must_change_password: bool = Field(
@@ -114,20 +136,27 @@ class UserBulkCreate(InputSchema):
     ]
 
 
-class UserUpdate(UpdateSchema):
-    nullable: ClassVar[frozenset[str]] = frozenset({"full_name", "department", "token_quota"})
+class UserBulkChanges(UpdateSchema):
+    """What many may get at once: neither what is unique to each, nor a password."""
 
-    email: Email | None = None
-    username: Username | None = None
+    nullable = frozenset({"full_name", "department", "token_quota"})
+
     full_name: FullName | None = None
     department: Department | None = None
     role: RoleName | None = None
-    password: NewPassword | None = None
     must_change_password: bool | None = None
     is_active: bool | None = None
     is_verified: bool | None = None
     token_quota: TokenQuota | None = None
-    current_password: GivenPassword | None = Field(
+
+
+class UserUpdate(UserBulkChanges):
+    nullable = UserBulkChanges.nullable | {"password", "current_password"}
+
+    email: Email | None = None
+    username: Username | None = None
+    password: OptionalPassword | None = Field(None, description="Null or empty is no change.")
+    current_password: Annotated[GivenPassword, EMPTY_IS_NULL] | None = Field(
         None, exclude=True, description="Needed to change one's own e-mail."
     )
 
@@ -138,37 +167,24 @@ class UserUpdate(UpdateSchema):
     version: ReadOnly = None
 
 
-class UserBulkChanges(UpdateSchema):
-    """What many may get at once: neither what is unique to each, nor a password."""
-
-    nullable: ClassVar[frozenset[str]] = frozenset({"full_name", "department", "token_quota"})
-
-    full_name: FullName | None = None
-    department: Department | None = None
-    role: RoleName | None = None
-    must_change_password: bool | None = None
-    is_active: bool | None = None
-    is_verified: bool | None = None
-    token_quota: TokenQuota | None = None
-
-
 class UserImport(ImportSchema):
     """A row of an import. Its column `token_quota`, where there is one, is null for unlimited."""
 
-    nullable: ClassVar[frozenset[str]] = frozenset(
-        {"username", "full_name", "department", "token_quota"}
-    )
+    nullable = frozenset({"username", "full_name", "department", "token_quota"})
+    key = "email"
 
     email: Email
     username: Username | None = None
     full_name: FullName | None = None
     department: Department | None = None
-    role: RoleName = Role.USER
-    is_active: bool = True
-    is_verified: bool = True
-    token_quota: Annotated[TokenQuota, DIGITS] | None = None
+    role: Annotated[RoleName, CELL] = Role.USER
+    is_active: Annotated[bool, CELL] = True
+    is_verified: Annotated[bool, CELL] = True
+    token_quota: Annotated[TokenQuota, DIGITS, CELL] | None = None
 
     def creation(self) -> UserCreate:
+        """Raises InvalidValuesError."""
+        self.changes_of({})
         return UserCreate.model_construct(
             self.model_fields_set, password=None, must_change_password=False, **self.__dict__
         )

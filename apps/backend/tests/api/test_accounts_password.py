@@ -526,7 +526,7 @@ def test_password_of_8_to_128_characters_is_taken_to_the_letter(
 @WAYS
 @pytest.mark.parametrize(
     "password",
-    ["", "7 chars", "🦊" * 7, "x" * 129, "x" * 5000, "wallpaper\0", "wallpaper\ud800"],
+    ["7 chars", "🦊" * 7, "x" * 129, "x" * 5000, "wallpaper\0", "wallpaper\ud800"],
     ids=lambda password: ascii(password[:20]),
 )
 def test_password_of_another_form_is_refused_without_hashing(

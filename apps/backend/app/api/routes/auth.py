@@ -2,6 +2,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import FormData
 
 from app.api.cookies import clear_session_cookies, set_session_cookies
 from app.api.credentials import (
@@ -15,7 +17,9 @@ from app.api.credentials import (
 )
 from app.api.deps import DbSession, Id, SignedInUser, just_signed_in, public, uncounted
 from app.api.limits import LOGIN_ADDRESS, limited_by_address
+from app.api.media_type import JSON, is_json
 from app.api.one_visit import HashingRoute
+from app.api.plan import read_json
 from app.api.problems import problems
 from app.api.routing import AUTH_BODY_BYTES, Router
 from app.core.security import create_access_token
@@ -23,8 +27,26 @@ from app.crud import auth as crud_auth
 from app.crud import session as crud_session
 from app.schemas.auth import CookiesPublic, SessionPublic, TokenPublic
 
+
+class FormOrJsonRoute(HashingRoute):
+    async def read_body(self, request: Request, *, is_form: bool) -> bytes | FormData:
+        """Take a JSON object for a form with these fields.
+
+        Raises UnsupportedMediaTypeError, RequestValidationError, HTTPException.
+        """
+        content_type = request.headers.get("content-type", "")
+        if not is_json(content_type):
+            return await super().read_body(request, is_form=is_form)
+        body = await request.body()
+        fields = read_json(body, content_type=content_type, is_strict=True) if body else {}
+        if not isinstance(fields, dict):
+            raise RequestValidationError([{"type": "dict_type", "loc": ("body",), "msg": ""}])
+        request._form = FormData(fields)  # noqa: SLF001  Whoever reads the form finds it read.
+        return request._form  # noqa: SLF001
+
+
 router = Router(prefix="/auth", tags=["auth"], max_body_size=AUTH_BODY_BYTES)
-hashing = Router(route_class=HashingRoute)
+hashing = Router(route_class=FormOrJsonRoute)
 
 
 @hashing.post(
@@ -32,6 +54,9 @@ hashing = Router(route_class=HashingRoute)
     response_model=TokenPublic | CookiesPublic,
     responses=problems(401, 403),
     dependencies=[public, limited_by_address(LOGIN_ADDRESS), limited_by_account],
+    openapi_extra={
+        "requestBody": {"content": {JSON: {"schema": {"$ref": "#/components/schemas/LoginForm"}}}}
+    },
 )
 def login(
     request: Request, response: Response, checked: CheckedLogin, db: DbSession

@@ -23,6 +23,7 @@ from app.api.problems import (
     problems,
 )
 from app.api.routing import Router
+from app.api.sent import SentUser
 from app.api.users import (
     LockedUser,
     UserToDelete,
@@ -47,7 +48,7 @@ from app.schemas.export import ExportQuery
 from app.schemas.item import ItemPublic
 from app.schemas.listing import ListQuery
 from app.schemas.usage import UserWithStats
-from app.schemas.user import Count, UserCreate, UserImpact, UserPublic, UserUpdate
+from app.schemas.user import Count, UserCreate, UserImpact, UserPublic
 
 router = Router(prefix="/users", tags=["users"])
 
@@ -160,7 +161,7 @@ def update_user(
     db: DbSession,
     actor: CurrentUser,
     user: LockedUser,
-    user_in: UserUpdate,
+    user_in: SentUser,
 ) -> User:
     """Change the given fields of a user; the rest stays as it is."""
     user = crud_user.update_user(db, user=user, user_in=user_in, actor=actor, passwords=passwords)
