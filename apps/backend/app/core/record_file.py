@@ -29,11 +29,6 @@ TOLD_DELIMITER: Final = re.compile(r'"?sep=(\t|\\t|[^\w\s"])"?\s*', re.IGNORECAS
 
 Cell = str | bool | None  # An empty one is None, an error is False.
 NO_VALUE: Final = "The cell holds an error, such as #N/A."
-WRONG_COLUMN: Final = {
-    "Unrecognised": "There is no such column.",
-    "Repeated": "This column stands there more than once.",
-    "Missing": "This column is missing.",
-}
 Line = tuple[int, dict[str, Any], Mapping[str, str]]
 
 
@@ -192,7 +187,9 @@ class RecordFile:
                 problems=" ".join(f"{kind} columns: {', '.join(told[kind])}." for kind in told),
                 expected=", ".join(self.columns),
                 fields={
-                    f"columns.{one}": WRONG_COLUMN[kind] for kind in told for one in told[kind]
+                    f"columns.{one}": f"This column is {kind.lower()}."
+                    for kind, some in told.items()
+                    for one in some
                 },
             )
         return names

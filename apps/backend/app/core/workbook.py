@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import DEVNULL
 from tempfile import TemporaryFile
 from typing import IO, Any, BinaryIO, Final
 
@@ -18,8 +19,8 @@ from app.core.spreadsheet import json_text
 
 MAX_CELL_CHARACTERS: Final = 32_767  # A limit of the format.
 WIDTH: Final = 20  # Characters: a moment must have room, or #### is shown in its place.
-READER: Final = Path(__file__).with_name("workbook_reader.py")
-READER_TIMEOUT_SECONDS: Final = 90
+READER: Final = (sys.executable, "-I", str(Path(__file__).with_name("workbook_reader.py")))
+READER_SECONDS: Final = 90
 
 
 class CellTooLongError(InvalidInputError):
@@ -76,22 +77,16 @@ def _write_text(sheet: Worksheet, row: int, column: int, text: str) -> None:
 
 
 def unpack_workbook(file: BinaryIO) -> None:
-    """Put the rows in the place of the workbook, each as `workbook_reader` writes it.
+    """Put the rows in the place of the workbook, as `workbook_reader` writes them.
 
     Raises UnreadableWorkbookError.
     """
+    file.fileno()  # What is still in memory is on the disk now.
+    file.seek(0)
     with TemporaryFile() as rows:
         try:
-            file.fileno()  # Has what is in memory written to the disk.
-            file.seek(0)
-            command = [sys.executable, "-I", str(READER)]
             subprocess.run(  # noqa: S603  Nothing in the command was given by a client.
-                command,
-                stdin=file,
-                stdout=rows,
-                stderr=subprocess.DEVNULL,
-                timeout=READER_TIMEOUT_SECONDS,
-                check=True,
+                READER, stdin=file, stdout=rows, stderr=DEVNULL, timeout=READER_SECONDS, check=True
             )
         except subprocess.SubprocessError:
             raise UnreadableWorkbookError from None

@@ -14,68 +14,53 @@ from io import BytesIO
 from typing import Any, Final
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
+from python_calamine import CalamineWorkbook
 
 MAX_UNPACKED_BYTES: Final = 2**28
 MAX_MEMORY_BYTES: Final = 2**30
-MAX_CPU_SECONDS: Final = 60
 
-# The library gives an error as an empty cell. Marked before, it is a text that begins like this.
-MARK: Final = "\U0010fffd"
+# The library gives an error as an empty cell. So the file is changed: there it becomes this text.
+ERROR: Final = "\U0010fffd"
 _XLSX_ERROR: Final = re.compile(
-    rb"""(<(?:\w+:)?c\b[^<>]*\bt=["'])e(["'][^<>]*>(?:<[\w:]*f\b[^<>]*(?:/>|>[^<]*</[\w:]*f>))?<[\w:]*v>)"""
+    rb"""(<(?:\w+:)?c\b[^<>]*\bt=["'])e(["'][^<>]*>(?:<[\w:]*f\b[^<>]*(?:/>|>[^<]*</[\w:]*f>))?<[\w:]*v>)[^<]*"""
 )
 _ODS_ERROR: Final = re.compile(
-    rb"""(\boffice:string-value=")(?="[^<>]*\bcalcext:value-type="error")"""
+    rb"""(\boffice:string-value=")("[^<>]*\bcalcext:value-type="error")"""
 )
 
 
 def main() -> None:
-    _limit_resources()
-    workbook = CalamineWorkbook.from_object(_with_marked_errors(sys.stdin.buffer))
-    for sheet in workbook.sheets_metadata:
-        if (sheet.typ, sheet.visible) != (SheetTypeEnum.WorkSheet, SheetVisibleEnum.Visible):
-            continue
-        found = workbook.get_sheet_by_name(sheet.name)
-        if found.height:
-            for row in found.iter_rows():
-                sys.stdout.write(json.dumps([_text_of(cell) for cell in row]) + "\n")
-            return
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415  Windows has none.
+
+        os.nice(10)
+        limits = {resource.RLIMIT_AS: MAX_MEMORY_BYTES, resource.RLIMIT_FSIZE: MAX_UNPACKED_BYTES}
+        for limit, most in limits.items():
+            with suppress(OSError, ValueError):  # There is a lower one, or the system knows none.
+                resource.setrlimit(limit, (most, most))
+    workbook = CalamineWorkbook.from_object(_with_told_errors(sys.stdin.buffer))
+    sheets = map(workbook.get_sheet_by_name, workbook.sheet_names)
+    first = next(sheet for sheet in sheets if sheet.height)
+    for row in first.iter_rows():
+        sys.stdout.write(json.dumps([_text_of(cell) for cell in row]) + "\n")
 
 
-def _limit_resources() -> None:
-    if sys.platform == "win32":
-        return
-    import resource  # noqa: PLC0415  Not on Windows.
-
-    os.nice(10)
-    for name, most in (
-        (resource.RLIMIT_AS, MAX_MEMORY_BYTES),
-        (resource.RLIMIT_FSIZE, MAX_UNPACKED_BYTES),
-        (resource.RLIMIT_CPU, MAX_CPU_SECONDS),
-    ):
-        with suppress(OSError, ValueError):  # A lower limit is there, or the system knows none.
-            resource.setrlimit(name, (most, most))
-
-
-def _with_marked_errors(file: Any) -> BytesIO:
-    marked = BytesIO()
-    with ZipFile(file) as old, ZipFile(marked, "w", ZIP_DEFLATED, compresslevel=1) as new:
+def _with_told_errors(file: Any) -> BytesIO:
+    told = BytesIO()
+    with ZipFile(file) as old, ZipFile(told, "w", ZIP_DEFLATED, compresslevel=1) as new:
         if sum(part.file_size for part in old.infolist()) > MAX_UNPACKED_BYTES:
             sys.exit("This unpacks to too much.")
         for name in dict.fromkeys(old.namelist()):
-            content = old.read(name)
-            content = _XLSX_ERROR.sub(rb"\1str\2" + MARK.encode(), content)
-            content = _ODS_ERROR.sub(rb"\1" + MARK.encode(), content)
-            new.writestr(name, content)
-    marked.seek(0)
-    return marked
+            content = _XLSX_ERROR.sub(rb"\1str\2" + ERROR.encode(), old.read(name))
+            new.writestr(name, _ODS_ERROR.sub(rb"\1" + ERROR.encode() + rb"\2", content))
+    told.seek(0)
+    return told
 
 
 def _text_of(cell: Any) -> str | bool:
     match cell:
         case str():
-            return False if cell.startswith(MARK) else cell
+            return False if cell == ERROR else cell
         case bool():
             return str(cell).lower()
         case float() if cell.is_integer():

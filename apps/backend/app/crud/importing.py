@@ -41,9 +41,6 @@ class RowOutdatedError(ChangedMeanwhileError):
     text = "This is no longer the version of the record. Export it again."
     field = "version"
 
-    def __init__(self) -> None:
-        super().__init__([])
-
 
 @dataclass(frozen=True, slots=True)
 class Chunk(Generic[Row, Record]):
@@ -147,8 +144,6 @@ def without_present(
     """Leave out what the record holds already, as an export writes it: that is no change, and may
     be what only an older release took. Null and empty text are one in most files.
     """
-    if record is None:
-        return values
     return {
         name: value
         for name, value in values.items()

@@ -84,11 +84,14 @@ def _create(
     actor: Principal,
 ) -> None:
     rows = chunk.to_create(crud_user.UserNotFoundError)
-    if on_conflict is OnConflict.SKIP:  # Also users whom the actor does not see.
-        taken = get_taken_emails(db, emails=[row.email for row in rows.values() if row.email])
-        importing.skipped += len(rows)
-        rows = {index: row for index, row in rows.items() if row.email not in taken}
-        importing.skipped -= len(rows)
+    # Also of users whom the actor does not see.
+    taken = get_taken_emails(db, emails=[row.email for row in rows.values() if row.email])
+    for index in [index for index, row in rows.items() if row.email in taken]:
+        del rows[index]
+        if on_conflict is OnConflict.SKIP:
+            importing.skipped += 1
+        else:
+            chunk.refusals.add(index, crud_user.EmailTakenError())
     new = []
     for index, row in rows.items():
         with chunk.refusals.of_row(index):
