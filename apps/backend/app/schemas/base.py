@@ -115,7 +115,6 @@ class SentSchema(InputSchema):
     """
 
     nullable: ClassVar[frozenset[str]] = frozenset()
-    key: ClassVar[str | None] = None  # The field that names the record.
 
     _sent: Mapping[str, Any] = PrivateAttr(default_factory=dict)
     _refused: Mapping[str, str] = PrivateAttr(default_factory=dict)  # Texts, by field.
@@ -178,15 +177,18 @@ class UpdateSchema(SentSchema):
 
 
 class ImportSchema(SentSchema):
-    """A row of a file, where other types may stand as text, and an empty cell is null."""
+    """A row of a file, where other types may stand as text, and an empty cell is null.
+
+    It is about the record that `id` names, which must be at this `version`; `required` is what a
+    new one needs.
+    """
 
     model_config = ConfigDict(strict=False)
 
-    @staticmethod
-    def is_same(present: Any, sent: Any) -> bool:
-        """Compare as cells do, which hold texts, and null as an empty one."""
-        present, sent = ("" if one is None else str(one) for one in (present, sent))
-        return bool(present == sent)
+    required: ClassVar[frozenset[str]] = frozenset()
+
+    id: Annotated[RecordId, DIGITS, CELL] | None = Field(None, exclude=True)
+    version: Annotated[RecordId, DIGITS, CELL] | None = Field(None, exclude=True)
 
 
 # A read-only field of the public schema: panels send the whole record back.

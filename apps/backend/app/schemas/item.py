@@ -1,13 +1,12 @@
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from app.core.text import LINE, LINES
 from app.schemas.base import (
     CELL,
-    DIGITS,
     EMPTY_IS_NULL,
     MAX_BULK,
     TRIMMED,
@@ -70,17 +69,13 @@ class ItemUpdate(ItemBulkChanges):
 class ItemImport(ImportSchema):
     """A row of an import. With an `id` it is about an item that is there."""
 
-    nullable = frozenset({"id", "description", "owner_email"})
-    key = "id"
+    nullable = frozenset({"description", "owner_email"})
+    required: ClassVar[frozenset[str]] = frozenset({"title"})
 
-    title: Title
+    title: Title | None = None
     description: Description | None = None
     status: Annotated[StatusName, CELL] = ItemStatus.DRAFT
     owner_email: Annotated[Email, EMPTY_IS_NULL, TRIMMED] | None = None
-    id: Annotated[RecordId, DIGITS, CELL] | None = None
-
-    def changes(self) -> dict[str, Any]:
-        return self.model_dump(exclude_unset=True, exclude={"id", "owner_email"})
 
 
 class ItemPublic(Schema):

@@ -171,9 +171,9 @@ class UserImport(ImportSchema):
     """A row of an import. Its column `token_quota`, where there is one, is null for unlimited."""
 
     nullable = frozenset({"username", "full_name", "department", "token_quota"})
-    key = "email"
+    required: ClassVar[frozenset[str]] = frozenset({"email"})
 
-    email: Email
+    email: Email | None = None
     username: Username | None = None
     full_name: FullName | None = None
     department: Department | None = None
@@ -183,15 +183,13 @@ class UserImport(ImportSchema):
     token_quota: Annotated[TokenQuota, DIGITS, CELL] | None = None
 
     def creation(self) -> UserCreate:
-        """Raises InvalidValuesError."""
-        self.changes_of({})
         return UserCreate.model_construct(
             self.model_fields_set, password=None, must_change_password=False, **self.__dict__
         )
 
     def changes(self) -> dict[str, Any]:
-        """Return what is given of an existing user, whom the e-mail names."""
-        unset = {"email"} if self.username is not None else {"email", "username"}
+        """Return what is given of an existing user. An empty user name is none given."""
+        unset = {"id", "version"} if self.username is not None else {"id", "version", "username"}
         return {name: getattr(self, name) for name in self.model_fields_set - unset}
 
 
