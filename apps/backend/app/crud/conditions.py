@@ -47,12 +47,16 @@ def _condition(column: InstrumentedAttribute[Any], wanted: Filter) -> ColumnElem
     parameters: list[BindParameter[Any]] = [
         bindparam(name, type_=column.type) for name in wanted.values if name is not None
     ]
-    if wanted.operator in {"eq", "ne"}:
+    if wanted.operator in {"eq", "ne", "within", "outside"}:
         among: ColumnElement[bool] = column.in_(parameters) if parameters else false()
+        if wanted.operator in {"within", "outside"}:
+            spans = zip(parameters[::2], parameters[1::2], strict=True)
+            among = or_(false(), *(column.between(first, last) for first, last in spans))
+        is_meant = wanted.operator in {"eq", "within"}
         if None in wanted.values:
             among = or_(among, column.is_(None))
-        elif wanted.operator == "ne" and is_nullable(column):
+        elif not is_meant and is_nullable(column):
             among = and_(among, column.is_not(None))  # So that "not x" keeps the empty ones.
-        return among if wanted.operator == "eq" else ~among
+        return among if is_meant else ~among
     compare = _COMPARISONS[wanted.operator]
     return or_(false(), *(compare(column, parameter) for parameter in parameters))

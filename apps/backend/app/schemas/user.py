@@ -1,5 +1,6 @@
 import re
 from datetime import datetime
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import email_validator
@@ -7,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from app.core.permissions import Permission, Role
+from app.core.text import fold
 from app.schemas.base import (
     DIGITS,
     MAX_BULK,
@@ -45,6 +47,15 @@ def normalise_email(value: str) -> str:
     except email_validator.EmailNotValidError:
         raise PydanticCustomError("email", "This is not a valid e-mail address.") from None
     return str(address.ascii_email).lower()
+
+
+def email_as_stored(text: str) -> str:
+    """Write an address, or the end of one, as the stored ones are: also `@münchen.example`."""
+    name, at, domain = text.strip().rpartition("@")
+    try:
+        return name.lower() + at + normalise_email(f"x@{domain}").removeprefix("x@")
+    except PydanticCustomError:
+        return text.strip().lower()
 
 
 Email = Annotated[
@@ -196,6 +207,7 @@ class UserPublic(Schema):
             "last_login_at",
         }
     )
+    stored_as = MappingProxyType({"email": email_as_stored, "username": fold})
 
     id: int
     email: str
