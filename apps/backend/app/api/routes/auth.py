@@ -1,7 +1,7 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request, Response
+from fastapi import Path, Request, Response
 
 from app.api.cookies import clear_session_cookies, set_session_cookies
 from app.api.credentials import (
@@ -13,7 +13,7 @@ from app.api.credentials import (
     limited_logout,
     limited_refresh,
 )
-from app.api.deps import DbSession, Id, SignedInUser, just_signed_in, public, uncounted
+from app.api.deps import DbSession, SignedInUser, just_signed_in, or_not_found, public, uncounted
 from app.api.limits import LOGIN_ADDRESS, limited_by_address
 from app.api.one_visit import HashingRoute
 from app.api.problems import problems
@@ -22,9 +22,12 @@ from app.core.security import create_access_token
 from app.crud import auth as crud_auth
 from app.crud import session as crud_session
 from app.schemas.auth import CookiesPublic, SessionPublic, TokenPublic
+from app.schemas.base import RecordId
 
 router = Router(prefix="/auth", tags=["auth"], max_body_size=AUTH_BODY_BYTES)
 hashing = Router(route_class=HashingRoute)
+
+SessionId = Annotated[RecordId, or_not_found(crud_session.SessionNotFoundError), Path()]
 
 
 @hashing.post(
@@ -101,7 +104,7 @@ def get_my_sessions(db: DbSession, actor: SignedInUser) -> Sequence[dict[str, An
     responses=problems(404),
     dependencies=[just_signed_in],
 )
-def end_my_session(session_id: Id, db: DbSession, actor: SignedInUser) -> None:
+def end_my_session(session_id: SessionId, db: DbSession, actor: SignedInUser) -> None:
     """Sign out one of your devices."""
     crud_auth.end_own_session(db, session_id=session_id, actor=actor)
 
