@@ -78,8 +78,7 @@ class Backdesk(FastAPI):
         app = super().build_middleware_stack()
         if self.user_middleware:
             log.warning("add_middleware() makes every request take FastAPI's own, longer way")
-        else:
-            app = ShortWay(app, app=self)
+        app = ShortWay(app, app=self)
         app = SlowBodyMiddleware(app, seconds=settings.CLIENT_TIMEOUT_SECONDS)
         if hosts := _accepted_hosts(settings):
             app = HostMiddleware(app, allowed_hosts=hosts)

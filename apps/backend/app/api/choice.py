@@ -1,14 +1,17 @@
 """Which records a bulk request is about, read from its body."""
 
-from typing import Any, Final
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 
 from app.api.listing import ListParameters
-from app.schemas.bulk import BulkChoice, Choice
+from app.core.clock import utc_now
+from app.core.text import fold
+from app.schemas.base import MAX_BULK, MAX_SAFE_INTEGER
+from app.schemas.bulk import BulkChoice, Choice, TooManyRowsError
 from app.schemas.listing import Filter, ListQuery
-
-_EMPTY: Final = "Must not be empty: it would choose every record."
 
 
 def read_choice(body: BulkChoice, parameters: ListParameters) -> Choice:
@@ -31,19 +34,60 @@ def _refuse_twice(ids: list[int]) -> None:
 
 
 def _read_filter(wanted: dict[str, Any], parameters: ListParameters) -> ListQuery:
+    """Each filter has to be one that can leave something out: an input left blank in a panel must
+    not choose everything.
+    """
+    count = sum(len(one) if isinstance(one, list) else 1 for one in wanted.values())
+    if count > MAX_BULK:
+        raise TooManyRowsError(count=count, field="filter")
     try:
         query = parameters.read_filter(wanted)
     except RequestValidationError as error:
         raise RequestValidationError([_below_filter(one) for one in error.errors()]) from None
-    if not query.q and all(_lets_all_pass(one) for one in query.filters):
-        raise _refusal(_EMPTY, "filter")
+    if not wanted:
+        raise _refusal("Must not be empty: it would choose every record.", "filter")
+    for name, value in wanted.items():
+        if _is_blank(name, value):
+            raise _refusal(f"{name} must not be blank.", "filter")
+    for one in query.filters:
+        if not parameters.is_nullable(one.field) and _lets_all_pass(one):
+            raise _refusal(f"The filter of {one.field} would leave nothing out.", "filter")
     return query
 
 
-def _lets_all_pass(wanted: Filter) -> bool:
-    """An input left blank in a panel must not choose everything."""
-    is_blank = wanted.operator == "like" and "" in wanted.values
-    return is_blank or (wanted.operator == "ne" and not wanted.values)
+def _is_blank(name: str, value: Any) -> bool:
+    """No text, no choice, no value to leave out. Only an empty list of ids chooses no record."""
+    values = value if isinstance(value, list) else [value]
+    return any(
+        not fold(one) if isinstance(one, str) else one is None and name.endswith("_ne")
+        for one in values
+    ) or (not values and name != "id")
+
+
+def _lets_all_pass(one: Filter) -> bool:
+    """Whatever the records are: every choice is listed, or the bound is beyond what there can be.
+    Ids and versions begin with 1; nothing was made before 1970, or will have been tomorrow.
+    """
+    kind: Any = type(next(iter(one.values), None))
+    if one.operator == "eq":
+        choices = {True, False} if kind is bool else set(kind) if issubclass(kind, Enum) else {None}
+        return choices <= set(one.values)
+    ends: dict[Any, Any] = {
+        int: (1, MAX_SAFE_INTEGER),
+        datetime: (datetime(1970, 1, 1, tzinfo=UTC), utc_now()),
+    }
+    if kind not in ends:
+        return False
+    (least, most), low, high = ends[kind], min(one.values), max(one.values)
+    is_beyond = all(value < least or value > most for value in one.values)
+    return {
+        "gt": low < least,
+        "gte": low <= least,
+        "lt": high > most,
+        "lte": high >= most,
+        "ne": is_beyond,
+        "outside": is_beyond,
+    }.get(one.operator, False)
 
 
 def _below_filter(error: dict[str, Any]) -> dict[str, Any]:

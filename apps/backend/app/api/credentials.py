@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.api.cookies import access_cookie, refresh_cookie
 from app.api.csrf import refuse_foreign_page, refuse_forgery
-from app.api.deps import BearerToken, CurrentUser, DbSession, Id, SignedInUser
+from app.api.deps import BearerToken, CurrentUser, DbSession, SignedInUser, UserId
 from app.api.limits import (
     ANONYMOUS,
     LETTERS,
@@ -251,7 +251,7 @@ def _hash_passwords(
 
 
 def hash_passwords(
-    request: Request, user_id: Id, user_in: SentUser, actor: CurrentUser
+    request: Request, user_id: UserId, user_in: SentUser, actor: CurrentUser
 ) -> crud_user.Passwords:
     return _hash_passwords(request, user_id, user_in, actor)
 

@@ -1,5 +1,6 @@
 """What a route asks for: a session, the caller, a permission."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -7,6 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Path, Query, Request
 from fastapi.security import OAuth2PasswordBearer
 from fastapi.security.utils import get_authorization_scheme_param
+from pydantic import ValidatorFunctionWrapHandler, WrapValidator
 from sqlalchemy.orm import Session
 
 from app.api.cookies import access_cookie
@@ -21,7 +23,12 @@ from app.api.limits import (
 )
 from app.api.one_visit import SAFE_METHODS
 from app.core.cache import Cache
-from app.core.errors import DomainError, NotAuthenticatedError, PermissionDeniedError
+from app.core.errors import (
+    DomainError,
+    NotAuthenticatedError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from app.core.origin import Origin
 from app.core.permissions import ROLE_PERMISSIONS, Permission, Principal
 from app.core.rate_limit import Limit
@@ -31,10 +38,9 @@ from app.core.security import (
     read_access_token,
 )
 from app.crud import auth as crud_auth
+from app.crud.user import UserNotFoundError
 from app.db.session import read_only, unit_of_work
-from app.schemas.base import DIGITS, RecordId
-
-Id = Annotated[RecordId, DIGITS, Path()]
+from app.schemas.base import RecordId
 
 _bearer = OAuth2PasswordBearer(
     tokenUrl="auth/login", auto_error=False, description="Sign in by e-mail or user name."
@@ -51,6 +57,17 @@ class NotVerifiedError(PermissionDeniedError):
 class PasswordChangeRequiredError(PermissionDeniedError):
     code = "PASSWORD_CHANGE_REQUIRED"
     text = "Choose another password first: POST /users/me/password."
+
+
+def or_not_found(error: type[NotFoundError], *, pattern: str = r"-?\d+") -> WrapValidator:
+    """For an id in a path: where something else stands, such as a word, there is no such record."""
+
+    def read(value: Any, read_id: ValidatorFunctionWrapHandler) -> Any:
+        if not re.fullmatch(pattern, str(value), re.ASCII):
+            raise error
+        return read_id(value)
+
+    return WrapValidator(read)
 
 
 def get_db(request: Request) -> Iterator[Session]:
@@ -145,6 +162,24 @@ def get_current_user(user: SignedInUser) -> Principal:
 
 
 CurrentUser = Annotated[Principal, Depends(get_current_user)]
+
+_ME: Final = 0  # No user's id.
+_read_me: Final = WrapValidator(lambda value, read: _ME if value == "me" else read(value))
+
+
+def get_user_id(
+    user_id: Annotated[
+        RecordId,
+        or_not_found(UserNotFoundError),
+        _read_me,
+        Path(description="Or `me`: yourself."),
+    ],
+    actor: CurrentUser,
+) -> int:
+    return actor.id if user_id == _ME else user_id
+
+
+UserId = Annotated[int, Depends(get_user_id)]
 
 
 def identify(request: Request) -> Principal:

@@ -13,7 +13,9 @@ from fastapi import Depends, Header, Response
 
 from app.crud.listing import Record
 
-_WITH_VERSION: Final = re.compile(r'"([1-9][0-9]{0,9})(-[^"]*)?"', re.ASCII)
+# A proxy that compresses makes tags weak (nginx), or adds what it has done (Apache, Caddy).
+_WITH_VERSION: Final = re.compile(r'(?:W/)?"([1-9][0-9]{0,9})(-[^"]*)?"', re.ASCII)
+_COMPRESSED: Final = re.compile(r'-(?:gzip|br|zstd|deflate)"$')
 _ANY: Final = ["*"]
 
 KnownTags = Annotated[
@@ -44,15 +46,15 @@ def answer_record(
 ) -> Record | Response:
     """Answer 304 where the client has the record as it is. Weak tags count as well."""
     tags = _split(known)
-    if tags == _ANY or tag in {one.removeprefix("W/") for one in tags}:
+    if tags == _ANY or tag in {_COMPRESSED.sub('"', one.removeprefix("W/")) for one in tags}:
         return Response(status_code=304, headers={"ETag": tag})
     response.headers["ETag"] = tag
     return record
 
 
 def read_expected_versions(given: _GivenTags) -> frozenset[int] | None:
-    """Return the versions that the client may mean, or None where any will do. What is weak or no
-    tag of ours matches none.
+    """Return the versions that the client may mean, or None where any will do. What is no tag of
+    ours matches none.
     """
     tags = _split(given)
     if not given or tags == _ANY:

@@ -5,6 +5,7 @@ that dies in between leaves both or none. Refusals are not stored: nothing was d
 """
 
 import hashlib
+import json
 from functools import partial
 from typing import Annotated, Final
 
@@ -15,7 +16,10 @@ from starlette.datastructures import UploadFile
 from app.api.deps import CurrentUser, DbSession
 from app.api.one_visit import before_commit
 from app.core.errors import InvalidInputError
+from app.core.permissions import Principal
 from app.crud import idempotency_key as crud_idempotency_key
+from app.db.session import read_only
+from app.models.idempotency_key import IdempotencyKey
 
 REPLAYED: Final = "Idempotency-Replayed"
 # What tells of the answer itself; the rest is of the present request.
@@ -53,15 +57,23 @@ async def digest_request(request: Request, key: GivenKey = None) -> bytes:
     digest = hashlib.sha256()
     if key is None:
         return digest.digest()
-    for part in (request.method, request.url.path, request.url.query):
+    for part in (request.method, request.url.path.removesuffix("/"), request.url.query):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
     if not request.headers.get("content-type", "").startswith("multipart/"):
-        digest.update(await request.body())
+        digest.update(_canonical(await request.body()))
         return digest.digest()
     for name, value in (await request.form()).multi_items():  # Its boundaries are drawn by lot.
         digest.update(name.encode() + b"\0")
         _digest_value(digest, value)
     return digest.digest()
+
+
+def _canonical(body: bytes) -> bytes:
+    """Write JSON in one way, whatever the order of its keys and the blanks between them."""
+    try:
+        return json.dumps(json.loads(body), sort_keys=True).encode()
+    except (ValueError, RecursionError):  # No JSON; whoever reads it refuses it.
+        return body
 
 
 def _digest_value(digest: "hashlib._Hash", value: UploadFile | str) -> None:
@@ -80,19 +92,40 @@ def claim_key(
     digest: Annotated[bytes, Depends(digest_request)],
     key: GivenKey = None,
 ) -> None:
-    """Whose role or department has changed meanwhile asks for something else: what was answered
-    may no longer be theirs to see. Raises ReplayedAnswer, IdempotencyKeyReusedError, TwoKeysError.
-    """
+    """Raises ReplayedAnswer, IdempotencyKeyReusedError, TwoKeysError."""
     if key is None:
         return
     if len(request.headers.getlist("idempotency-key")) > 1:
         raise TwoKeysError
-    digest += f"{actor.role}\0{actor.department}".encode()
-    stored = crud_idempotency_key.claim_key(db, user_id=actor.id, key=key, request_digest=digest)
+    digest = _of_actor(digest, actor)
+    _replay(crud_idempotency_key.claim_key(db, user_id=actor.id, key=key, request_digest=digest))
+    before_commit(partial(_store_answer, db, actor.id, key))
+
+
+def replay_known(
+    actor: CurrentUser, digest: Annotated[bytes, Depends(digest_request)], key: GivenKey = None
+) -> None:
+    """Look before what is done outside the transaction that claims the key.
+
+    Raises ReplayedAnswer, IdempotencyKeyReusedError.
+    """
+    if key is not None:
+        digest = _of_actor(digest, actor)
+        with read_only() as db:
+            _replay(crud_idempotency_key.get_known(db, actor.id, key, request_digest=digest))
+
+
+def _of_actor(digest: bytes, actor: Principal) -> bytes:
+    """Whose role or department has changed meanwhile asks for something else: what was answered
+    may no longer be theirs to see.
+    """
+    return digest + f"{actor.role}\0{actor.department}".encode()
+
+
+def _replay(stored: IdempotencyKey | None) -> None:
     if stored is not None:
         headers = {**(stored.headers or {}), REPLAYED: "true"}
         raise ReplayedAnswer(Response(stored.body, stored.status or 200, headers))
-    before_commit(partial(_store_answer, db, actor.id, key))
 
 
 def _store_answer(db: Session, user_id: int, key: str, response: Response) -> Response:
@@ -108,5 +141,6 @@ def _store_answer(db: Session, user_id: int, key: str, response: Response) -> Re
     return response
 
 
+replayed: Final = Depends(replay_known)
 # Stands on every route that writes by POST, behind what permits it and what hashes passwords.
 idempotent: Final = Depends(claim_key)

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
+from itertools import chain
 from types import NoneType
 from typing import Annotated, Any, Final, get_args, get_origin
 
@@ -12,11 +13,13 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
+    StringConstraints,
     TypeAdapter,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     create_model,
 )
 from pydantic.fields import FieldInfo
@@ -24,20 +27,33 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from starlette.datastructures import QueryParams
 
 from app.api.deps import OptionalUser
-from app.api.dialects import ParameterError, Parameters, translate, translate_filter
-from app.api.wording import text_of
+from app.api.dialects import PAGING, ParameterError, Parameters, translate, translate_filter
+from app.api.wording import MOMENT, text_of
+from app.core.clock import midnight, time_zone
 from app.core.config import get_settings
 from app.core.errors import PermissionDeniedError
 from app.core.permissions import Permission, Principal
 from app.core.text import words_of
-from app.schemas.base import DIGITS, MAX_SAFE_INTEGER, Moment, Schema, refuse_unstorable_text
+from app.schemas.base import (
+    DIGITS,
+    MAX_BULK,
+    MAX_SAFE_INTEGER,
+    Moment,
+    Schema,
+    refuse_unstorable_text,
+)
 from app.schemas.listing import Filter, ListQuery, Operator, SortKey
 
 DEFAULT_LIMIT: Final = 100
 KEPT_QUERIES: Final = 500
 MOST_WORDS: Final = 32  # Of a search.
+LONGEST_KEPT_QUERY: Final = 300  # Bytes; read, it takes twenty times as many.
 
-_Text = Annotated[str, Field(max_length=1000), AfterValidator(refuse_unstorable_text)]
+_Text = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=1000),
+    AfterValidator(refuse_unstorable_text),
+]
 _Whole = Annotated[int, Field(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER), DIGITS]
 
 
@@ -52,17 +68,28 @@ def _read_search(text: str) -> str | None:
 _Search = Annotated[_Text, Field(max_length=200), AfterValidator(_read_search)]
 
 
-def _read_day(value: Any) -> Any:
-    """Date pickers send a day alone; it begins at midnight UTC. A bare number is no date."""
-    text = value if isinstance(value, str) else str(value)
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
-        return f"{text}T00:00:00Z"
-    if value is not None and "T" not in text.upper() and " " not in text.strip():
-        raise PydanticCustomError("date", "Must be a date, or a moment with its time zone.")
-    return value
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+# In a query string a `+` is a blank, so that zones arrive without theirs.
+_LOST_PLUS: Final = re.compile(rf"({_DAY.pattern}[Tt ][\d:.]+) (\d\d:?\d\d)", re.ASCII)
 
 
-_DayOrMoment = Annotated[Moment, BeforeValidator(_read_day)]
+def _read_span(value: Any, read: ValidatorFunctionWrapHandler) -> tuple[datetime, datetime]:
+    """Return the first and the last moment that are meant; of a day, which date pickers send, they
+    are a day apart. A bare number is no date.
+    """
+    text = str(value).strip()
+    if _DAY.fullmatch(text):
+        first = read(f"{text}T00:00:00")
+        following = date.fromisoformat(text) + timedelta(days=1)
+        zone = time_zone(get_settings().DEFAULT_TIME_ZONE)
+        return first, midnight(following, zone) - datetime.resolution
+    if "T" not in text.upper() and " " not in text:
+        raise PydanticCustomError("date", MOMENT)
+    moment = read(_LOST_PLUS.sub(r"\1+\2", text))
+    return moment, moment
+
+
+_Span = Annotated[Moment, WrapValidator(_read_span)]
 
 _EQUALITY: Final[tuple[Operator, ...]] = ("eq", "ne")
 _ORDER: Final[tuple[Operator, ...]] = ("gt", "gte", "lt", "lte")
@@ -70,12 +97,13 @@ _ORDER: Final[tuple[Operator, ...]] = ("gt", "gte", "lt", "lte")
 _FILTERS: Final[Mapping[type, tuple[Any, tuple[Operator, ...]]]] = {
     bool: (bool, _EQUALITY),
     int: (_Whole, _EQUALITY + _ORDER),
-    datetime: (_DayOrMoment, _EQUALITY + _ORDER),
+    datetime: (_Span, _EQUALITY + _ORDER),
     str: (_Text, (*_EQUALITY, *_ORDER, "like")),
 }
 
 
 _ONCE: Final = Field(max_length=1)  # Two pages in one request: which one was meant?
+_YES_OR_NO: Final[Any] = Annotated[list[bool], _ONCE, Field(min_length=1)]
 
 
 class _Paging(BaseModel):
@@ -105,8 +133,11 @@ class ListParameters:
         }
         self._sortable = schema.sortable or frozenset(_scalar_fields(schema))
         fields: dict[str, Any] = {
-            parameter: (_list_of(annotation), Field(default_factory=list))
-            for parameter, (*_, annotation) in self._filters.items()
+            parameter: (
+                _YES_OR_NO if operator == "null" else _list_of(annotation),
+                Field(default_factory=list),
+            )
+            for parameter, (_, operator, annotation) in self._filters.items()
         }
         if trash_for is not None:
             fields["deleted"] = (Annotated[list[bool], _ONCE], [False])
@@ -117,14 +148,15 @@ class ListParameters:
 
     def __call__(self, request: Request, actor: OptionalUser) -> ListQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
-        text = request.scope["query_string"]
-        return self._for(actor, self._read_text(text, get_settings().MAX_PAGE_SIZE))
+        text, settings = request.scope["query_string"], get_settings()
+        read = self._read_text if len(text) <= LONGEST_KEPT_QUERY else self._parsed
+        return self._for(actor, read(text, settings.MAX_PAGE_SIZE, settings.DEFAULT_TIME_ZONE))
 
     def read(self, parameters: Iterable[tuple[str, str]], actor: Principal | None) -> ListQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
         return self._for(actor, self._translated(parameters))
 
-    def _parsed(self, text: bytes, _max_page_size: int) -> ListQuery:
+    def _parsed(self, text: bytes, *_settings: object) -> ListQuery:
         return self._translated(QueryParams(text).multi_items())
 
     def _translated(self, parameters: Iterable[tuple[str, str]]) -> ListQuery:
@@ -152,6 +184,7 @@ class ListParameters:
 
     def _read(self, native: Parameters) -> ListQuery:
         try:
+            _refuse_too_many_values(native)
             given = self._model.model_validate(native.values)
             limit = _limit_of(given)
             sort = tuple(self._sort_keys(given.sort))
@@ -165,7 +198,7 @@ class ListParameters:
             ) from None
         return ListQuery(
             filters=tuple(
-                Filter(field, operator, tuple(getattr(given, parameter)))
+                _filter_of(field, operator, getattr(given, parameter))
                 for parameter, (field, operator, _) in self._filters.items()
                 if parameter in given.model_fields_set
             ),
@@ -176,6 +209,9 @@ class ListParameters:
             after=given.after[0] if given.after else None,
             deleted=getattr(given, "deleted", [False])[0],
         )
+
+    def is_nullable(self, field: str) -> bool:
+        return f"{field}_null" in self._filters
 
     def _sort_keys(self, given: Sequence[str]) -> Iterator[SortKey]:
         seen = set()
@@ -222,6 +258,9 @@ class ListParameters:
                 )
             )
         for name, (field, operator, annotation) in self._filters.items():
+            if operator == "null":
+                documented.append(_parameter(name, {"type": "boolean"}, f"`{field}` is empty."))
+                continue
             schema = TypeAdapter(_list_of(annotation)).json_schema(
                 ref_template="#/components/schemas/{model}"
             )
@@ -263,9 +302,43 @@ def _filters_of(schema: type[Schema]) -> Iterator[tuple[str, Operator, Any]]:
         is_nullable = NoneType in kinds
         (kind,) = kinds - {NoneType}
         annotation, operators = _FILTERS.get(kind, (kind, _EQUALITY))  # Else a choice (StrEnum).
+        if name in schema.stored_as:
+            annotation = Annotated[annotation, AfterValidator(schema.stored_as[name])]
+        if is_nullable:
+            yield name, "null", bool
         for operator in operators:
             may_be_null = is_nullable and operator in _EQUALITY
             yield name, operator, annotation | None if may_be_null else annotation
+
+
+def _filter_of(field: str, operator: Operator, values: Sequence[Any]) -> Filter:
+    """Compare with the end of a day, or with its beginning, or with all of it."""
+    if operator == "null":
+        return Filter(field, "eq" if values[0] else "ne", (None,))
+    if operator in _EQUALITY and any(isinstance(one, tuple) for one in values):
+        spans = (one or (None, None) for one in values)
+        return Filter(
+            field, "within" if operator == "eq" else "outside", tuple(chain.from_iterable(spans))
+        )
+    end = operator in {"gt", "lte"}
+    return Filter(
+        field, operator, tuple(one[end] if isinstance(one, tuple) else one for one in values)
+    )
+
+
+def _refuse_too_many_values(native: Parameters) -> None:
+    """Ahead of all that is done for each of them. Raises ParameterError."""
+    most = max(MAX_BULK, get_settings().MAX_PAGE_SIZE)  # All of a page can be asked for by its ids.
+    counts = {
+        name: max(len(values), 1)
+        for name, values in native.values.items()
+        if name not in PAGING and name != "sort"
+    }
+    if sum(counts.values()) > most:
+        raise ParameterError(
+            max(counts, key=lambda name: counts[name]),
+            f"At most {most} values are possible in one request.",
+        )
 
 
 def _limit_of(given: _Paging) -> int:

@@ -10,7 +10,8 @@ from app.api.dialects import PAGING
 from app.crud.listing import Page, Record
 from app.schemas.listing import ListQuery
 
-# Up to four links repeat the query; proxies refuse headers of more than a few kilobytes.
+# Up to four links repeat the query, and proxies refuse headers of more than a few kilobytes: of a
+# longer query only `next` is linked.
 LONGEST_REPEATED_QUERY: Final = 500
 
 PAGE_HEADERS: Final = {
@@ -38,7 +39,9 @@ def answer_page(
         if page.total.is_estimated:
             response.headers["X-Total-Count-Estimated"] = "true"
         links = _offset_links(query, page.total.count)
-    if links and len(request.scope["query_string"]) <= LONGEST_REPEATED_QUERY:
+    if len(request.scope["query_string"]) > LONGEST_REPEATED_QUERY:
+        links = {name: place for name, place in links.items() if name == "next"}
+    if links:
         page_url = _repeated(request)
         response.headers["Link"] = ", ".join(
             f'<{page_url}{place}>; rel="{name}"' for name, place in links.items()
@@ -48,8 +51,8 @@ def answer_page(
 
 def _offset_links(query: ListQuery, total: int) -> dict[str, str]:
     skips = {"first": 0, "last": max(total - 1, 0) // query.limit * query.limit}
-    if query.skip > 0:
-        skips["prev"] = max(query.skip - query.limit, 0)
+    if query.skip > 0 and total > 0:  # Past the end, the page before is the last that has rows.
+        skips["prev"] = min(max(query.skip - query.limit, 0), skips["last"])
     if query.skip + query.limit < total:
         skips["next"] = query.skip + query.limit
     return {name: f"skip={skip}&limit={query.limit}" for name, skip in skips.items()}

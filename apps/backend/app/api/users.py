@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from app.api.deps import CurrentUser, DbSession, Id, Purge
+from app.api.deps import CurrentUser, DbSession, Purge, UserId
 from app.api.etags import ExpectedVersions, tag_of
 from app.core.errors import PermissionDeniedError
 from app.core.permissions import Permission, Principal
@@ -16,7 +16,7 @@ from app.crud.versions import refuse_changed
 from app.models.user import User
 
 
-def get_visible_user(user_id: Id, db: DbSession, actor: CurrentUser) -> Record:
+def get_visible_user(user_id: UserId, db: DbSession, actor: CurrentUser) -> Record:
     if user_id == actor.id:
         return actor.profile
     record = crud_user.get_user_record(db, user_id=user_id, actor=actor)
@@ -26,7 +26,7 @@ def get_visible_user(user_id: Id, db: DbSession, actor: CurrentUser) -> Record:
 
 
 def get_locked_user(
-    user_id: Id, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
+    user_id: UserId, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
 ) -> User:
     user = crud_user.get_user_for_update(db, user_id=user_id, actor=actor)
     return _as_expected(db, user, actor, expected)
@@ -37,14 +37,14 @@ def get_locked_me(db: DbSession, actor: CurrentUser, expected: ExpectedVersions)
 
 
 def get_user_to_restore(
-    user_id: Id, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
+    user_id: UserId, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
 ) -> User:
     user = crud_user.get_user_or_deleted_for_update(db, user_id=user_id, actor=actor)
     return _as_expected(db, user, actor, expected)
 
 
 def get_user_to_delete(
-    user_id: Id,
+    user_id: UserId,
     db: DbSession,
     actor: CurrentUser,
     expected: ExpectedVersions,
@@ -70,7 +70,7 @@ def _as_expected(
     return user
 
 
-def get_visible_or_deleted_user(user_id: Id, db: DbSession, actor: CurrentUser) -> Record:
+def get_visible_or_deleted_user(user_id: UserId, db: DbSession, actor: CurrentUser) -> Record:
     """Who may restore a user sees them in the trash as well."""
     in_trash = actor.may(Permission.USERS_WRITE)
     record = crud_user.get_user_record(db, user_id=user_id, actor=actor, in_trash=in_trash)
@@ -79,7 +79,7 @@ def get_visible_or_deleted_user(user_id: Id, db: DbSession, actor: CurrentUser) 
     return record
 
 
-def get_visible_user_stats(user_id: Id, db: DbSession, actor: CurrentUser) -> Record:
+def get_visible_user_stats(user_id: UserId, db: DbSession, actor: CurrentUser) -> Record:
     record = crud_usage.get_user_stats(db, user_id=user_id, actor=actor)
     if record is None:
         raise crud_user.UserNotFoundError

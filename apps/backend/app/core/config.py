@@ -18,6 +18,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.core.clock import time_zone
+
 TOP: Final = Path(__file__).resolve().parents[4]
 PLACEHOLDERS: Final = ("change", "secret", "example", "placeholder", "your-", "password", "default")
 EXAMPLE_ADMIN_PASSWORD: Final = "change-this-password"  # noqa: S105  Refused outside `local`.
@@ -38,6 +40,12 @@ def _refuse_no_rate(value: str) -> str:
 
 
 RateLimits = Annotated[str, AfterValidator(_refuse_no_rate)]
+
+
+def _refuse_no_zone(value: str) -> str:
+    if time_zone(value) is None:
+        raise ValueError("must be a time zone of the IANA database, such as Europe/Berlin or UTC")
+    return value
 
 
 class Settings(BaseSettings):
@@ -128,6 +136,9 @@ class Settings(BaseSettings):
     )
     DEFAULT_TOKEN_QUOTA: int | None = Field(
         100_000, ge=0, le=2**53 - 1, description="Monthly, for new users; `null` is unlimited."
+    )
+    DEFAULT_TIME_ZONE: Annotated[str, AfterValidator(_refuse_no_zone)] = Field(
+        "UTC", description="The zone of days and of moments that name none: `Europe/Berlin`."
     )
     REDIS_URL: SecretStr | None = Field(
         None,

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Final
-from zoneinfo import ZoneInfo, available_timezones
 
 from sqlalchemy import ColumnElement, Integer, case, func, literal, literal_column
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.core.clock import utc_now
+from app.core.clock import midnight, time_zone, utc_now
 from app.core.errors import InvalidInputError
 from app.db.base import UtcDateTime
 from app.schemas.statistics import Interval
@@ -55,9 +53,9 @@ def buckets_between(
 
     Raises UnknownTimeZoneError, RangeReversedError, RangeTooLongError.
     """
-    if tz not in _time_zones():
+    zone = time_zone(tz)
+    if zone is None:
         raise UnknownTimeZoneError
-    zone = ZoneInfo(tz)
     last = until or utc_now().astimezone(zone).date()
     first = since or _default_since(last, interval)
     if first > last:
@@ -66,11 +64,11 @@ def buckets_between(
     if len(days) > MAX_BUCKETS:
         raise RangeTooLongError(most=MAX_BUCKETS)
     # A day that a place left out, moving over the date line, starts with the one after it.
-    by_start = {_midnight(day, zone): day for day in days}
+    by_start = {midnight(day, zone): day for day in days}
     return Buckets(
         days=tuple(by_start.values()),
         starts=tuple(by_start),
-        end=_midnight(_next(days[-1], interval), zone),
+        end=midnight(_next(days[-1], interval), zone),
     )
 
 
@@ -97,16 +95,6 @@ def _search(
         (at < starts[middle], _search(at, starts, first=first, last=middle)),
         else_=_search(at, starts, first=middle + 1, last=last),
     )
-
-
-@cache
-def _time_zones() -> frozenset[str]:
-    return frozenset(available_timezones())
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    """Return the first moment of a day; where clocks skip midnight, that of the change."""
-    return datetime.combine(day, time.min, zone).astimezone(UTC)
 
 
 def _days(first: date, last: date, interval: Interval) -> Iterator[date]:

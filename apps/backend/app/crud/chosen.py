@@ -8,24 +8,15 @@ from typing import Generic, TypeVar
 from sqlalchemy import ColumnElement, Select, and_, func, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.core.errors import DomainError, InvalidInputError, NotFoundError
+from app.core.errors import DomainError, NotFoundError
 from app.crud.listing import Listing, Record, matching
 from app.crud.refusals import Refusals
 from app.crud.trash import NotDeletedError
 from app.models.mixins import AuditedRecord
 from app.schemas.base import MAX_BULK
-from app.schemas.bulk import Choice
+from app.schemas.bulk import Choice, TooManyRowsError
 
 Row = TypeVar("Row", bound=AuditedRecord)
-
-
-class TooManyRowsError(InvalidInputError):
-    code = "TOO_MANY_ROWS"
-    text = "These are {count} records; {most} at once is the most."
-
-    def __init__(self, *, count: int, field: str) -> None:
-        super().__init__(count=count, most=MAX_BULK)
-        self.fields = {field: self.detail}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +55,6 @@ def lock_chosen(
     Ids that lead to no row, or `in_trash` to one that is not there, are noted among the refusals,
     which whoever changes the rows raises. Raises TooManyRowsError.
     """
-    if len(choice.ids) > MAX_BULK:
-        raise TooManyRowsError(count=len(choice.ids), field="ids")
     wanted: ColumnElement[bool] = model.id.in_(choice.ids)
     if choice.query is not None:
         in_place = model.deleted_at.is_not(None) if in_trash else true()

@@ -52,18 +52,33 @@ def is_nullable(column: InstrumentedAttribute[Any]) -> bool:
 
 
 def _condition(column: Column, key: Column, wanted: Filter) -> ColumnElement[bool]:
-    if wanted.operator == "eq":
-        among = _among(column, wanted.values)
-        if column is not key:  # It is the key that has an index.
-            among = and_(_among(key, [name and key_of(name) for name in wanted.values]), among)
-        return among
-    if wanted.operator == "ne":
-        among = _among(column, wanted.values)
-        if None not in wanted.values and is_nullable(column):
-            among = and_(among, column.is_not(None))  # So that "not x" keeps the empty ones.
-        return ~among
+    match wanted.operator:
+        case "eq" if column is not key:  # It is the key that has an index.
+            keys = [name and key_of(name) for name in wanted.values]
+            return and_(_among(key, keys), _among(column, wanted.values))
+        case "eq":
+            return _among(column, wanted.values)
+        case "within":
+            return _within(column, wanted.values)
+        case "ne":
+            return _not(_among(column, wanted.values), column, wanted)
+        case "outside":
+            return _not(_within(column, wanted.values), column, wanted)
     compare = _COMPARISONS[wanted.operator]
     return or_(false(), *(compare(key, one) for one in _parameters(key, wanted.values)))
+
+
+def _not(among: ColumnElement[bool], column: Column, wanted: Filter) -> ColumnElement[bool]:
+    if None not in wanted.values and is_nullable(column):
+        among = and_(among, column.is_not(None))  # So that "not x" keeps the empty ones.
+    return ~among
+
+
+def _within(column: Column, names: Sequence[str | None]) -> ColumnElement[bool]:
+    given = _parameters(column, names)
+    spans = zip(given[::2], given[1::2], strict=True)
+    among = or_(false(), *(column.between(first, last) for first, last in spans))
+    return or_(among, column.is_(None)) if None in names else among
 
 
 def _among(column: Column, names: Sequence[str | None]) -> ColumnElement[bool]:

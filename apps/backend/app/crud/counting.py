@@ -67,12 +67,16 @@ def _count_of(matching: Select[Any]) -> Select[Any]:
     return select(func.count()).select_from(matching.subquery())
 
 
-def count_rows(db: Session, counting: Counting, values: Mapping[str, Any]) -> Total:
-    """Count up to the bound; what is more, or takes too long to count, is estimated.
+def count_rows(
+    db: Session, counting: Counting, values: Mapping[str, Any], *, to_end: bool = False
+) -> Total:
+    """Count up to the bound, or to the end; what is more, or takes too long to count, is estimated.
 
     Of rows that are the same for everybody nothing is counted, where there were more the last time,
     and by the estimate still are twice as many.
     """
+    if to_end and (counted := _count(db, counting.to_end, values)) is not None:
+        return Total(counted)
     if counting.same_rows and counting.was_beyond:
         estimate = _estimate(db, counting, values)
         if estimate is not None and estimate > 2 * counting.bound:

@@ -49,10 +49,21 @@ def claim_key(
     )
     if claimed is not None:
         return None
+    return get_known(db, user_id, key, request_digest=request_digest)
+
+
+def get_known(
+    db: Session, user_id: int, key: str, *, request_digest: bytes
+) -> IdempotencyKey | None:
+    """Return what the same request was answered before. Raises IdempotencyKeyReusedError."""
     stored = db.scalars(
-        select(IdempotencyKey).where(IdempotencyKey.user_id == user_id, IdempotencyKey.key == key)
-    ).one()
-    if not is_signed(request_digest, bytes.fromhex(stored.fingerprint), purpose=PURPOSE):
+        select(IdempotencyKey).where(
+            IdempotencyKey.user_id == user_id,
+            IdempotencyKey.key == key,
+            IdempotencyKey.created_at > utc_now() - KEPT,
+        )
+    ).one_or_none()
+    if stored and not is_signed(request_digest, bytes.fromhex(stored.fingerprint), purpose=PURPOSE):
         raise IdempotencyKeyReusedError
     return stored
 

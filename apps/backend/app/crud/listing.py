@@ -236,7 +236,8 @@ def _total(db: Session, counting: Counting, values: Mapping[str, Any], seen: int
     is_last = seen < values["limit"] and (seen > 0 or skip == 0)
     if is_last:
         return Total(skip + seen)
-    total = count_rows(db, counting, values)
+    # Where the page is past the end, the database has gone through all rows, and may do so again.
+    total = count_rows(db, counting, values, to_end=seen == 0)
     if not total.is_estimated:
         return total
     # Whatever is estimated, the page has seen so many rows, or the end of them.

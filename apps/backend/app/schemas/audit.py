@@ -1,15 +1,18 @@
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from app.schemas.base import Schema
+from app.schemas.user import email_as_stored
 
 
 class AuditPublic(Schema):
     """Who did what to which record, when, from where, in which request. Secrets never."""
 
     sortable: ClassVar[frozenset[str] | None] = frozenset({"id", "at"})
+    stored_as = MappingProxyType({"actor_email": email_as_stored})
 
     id: int
     at: datetime

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,6 +19,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from app.core.clock import time_zone
+from app.core.config import get_settings
 from app.core.errors import InvalidInputError
 from app.core.text import fold, trim
 
@@ -61,16 +63,21 @@ def refuse_unstorable_text(value: Any) -> Any:
     return value
 
 
-def _refuse_far_dates(value: datetime) -> datetime:
+def _in_utc(value: datetime) -> datetime:
     """Keep clear of years that overflow when a driver moves them between zones; and of zones that
     PostgreSQL does not know, such as +20:00.
+
+    Without a zone it is DEFAULT_TIME_ZONE's: of an hour that comes twice the first, and in one that
+    clocks skip, as if they had not been set forward.
     """
     if not FIRST_YEAR <= value.year <= LAST_YEAR:
         raise PydanticCustomError("date_range", "The year must be between 2 and 9998.")
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=time_zone(get_settings().DEFAULT_TIME_ZONE))
     return value.astimezone(UTC)
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_refuse_far_dates)]
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
 
 
 class Schema(BaseModel):
@@ -81,6 +88,8 @@ class Schema(BaseModel):
     """
 
     sortable: ClassVar[frozenset[str] | None] = None
+    # How a text is stored in a field, for what is compared with it.
+    stored_as: ClassVar[Mapping[str, Callable[[str], str]]] = MappingProxyType({})
 
     model_config = ConfigDict(from_attributes=True, use_enum_values=True)
 

@@ -4,17 +4,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from app.core.errors import InvalidInputError
 from app.schemas.base import MAX_BULK, InputSchema, RecordId
 from app.schemas.item import ItemBulkChanges
 from app.schemas.listing import ListQuery
 from app.schemas.user import UserBulkChanges
 
-# How many there are is counted where the rows are chosen, by filter or by id alike.
+
+class TooManyRowsError(InvalidInputError):
+    code = "TOO_MANY_ROWS"
+    text = "{count} are too many: at most {most} are possible in one request."
+
+    def __init__(self, *, count: int, field: str) -> None:
+        super().__init__(count=count, most=MAX_BULK)
+        self.fields = {field: self.detail}
+
+
+def _refuse_too_many(value: Any) -> Any:
+    """Ahead of the look at each of them."""
+    if isinstance(value, list) and len(value) > MAX_BULK:
+        raise TooManyRowsError(count=len(value), field="ids")
+    return value
+
+
 Ids = Annotated[
     list[RecordId],
     Field(min_length=1, json_schema_extra={"maxItems": MAX_BULK, "uniqueItems": True}),
+    BeforeValidator(_refuse_too_many),
 ]
 
 

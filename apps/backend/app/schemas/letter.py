@@ -1,7 +1,9 @@
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 
 from app.schemas.base import Schema
+from app.schemas.user import email_as_stored
 
 
 class LetterTemplate(StrEnum):
@@ -22,6 +24,8 @@ class LetterStatus(StrEnum):
 
 class LetterPublic(Schema):
     """A letter as it waits, was sent, or could not be. What its link opens is never shown."""
+
+    stored_as = MappingProxyType({"recipient": email_as_stored})
 
     id: int
     recipient: str

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Operator = Literal["eq", "ne", "gt", "gte", "lt", "lte", "like"]
+# Of `within` and `outside` the values are pairs, the first and the last that are meant: `eq` and
+# `ne` become so where a day is compared with moments.
+Operator = Literal["eq", "ne", "gt", "gte", "lt", "lte", "like", "null", "within", "outside"]
 
 
 @dataclass(frozen=True, slots=True)

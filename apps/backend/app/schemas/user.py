@@ -1,6 +1,7 @@
 import re
 from collections.abc import Callable
 from datetime import datetime
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import email_validator
@@ -8,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from app.core.permissions import Permission, Role
-from app.core.text import LINE, normalise, trim
+from app.core.text import LINE, fold, normalise, trim
 from app.schemas.base import (
     CELL,
     DIGITS,
@@ -62,6 +63,15 @@ def _count_joined(value: Any, read: Callable[[Any], Any]) -> Any:
     is_countable = isinstance(value, str) and len(value) <= MOST_TYPED
     read(min(value, normalise(value), key=len) if is_countable else value)
     return value
+
+
+def email_as_stored(text: str) -> str:
+    """Write an address, or the end of one, as the stored ones are: also `@münchen.example`."""
+    name, at, domain = text.strip().rpartition("@")
+    try:
+        return name.lower() + at + normalise_email(f"x@{domain}").removeprefix("x@")
+    except PydanticCustomError:
+        return text.strip().lower()
 
 
 Email = Annotated[
@@ -210,6 +220,7 @@ class UserPublic(Schema):
             "last_login_at",
         }
     )
+    stored_as = MappingProxyType({"email": email_as_stored, "username": fold})
 
     id: int
     email: str

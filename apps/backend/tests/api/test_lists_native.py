@@ -774,7 +774,6 @@ def test_get_users_finds_the_longest_e_mail(as_admin: TestClient, db: Session) -
         ("version_lt", "ten"),
         ("created_at", "yesterday"),
         ("created_at", "2026-13-01T00:00:00Z"),
-        ("created_at", "2026-01-01T00:00:00"),
         ("created_at_gte", "0001-01-01"),
         ("created_at_gte", "9999-12-31"),
         ("created_at_gte", "2026-02-30"),

@@ -3,7 +3,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request, Response
 
-from app.api.deps import CurrentUser, DbSession, limited_by_user, requires
+from app.api.deps import CurrentUser, DbSession, limited_by_user, or_not_found, requires
 from app.api.dry_run import rehearsable
 from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
 from app.api.idempotency import idempotent
@@ -23,7 +23,11 @@ from app.schemas.listing import ListQuery
 router = Router(prefix="/audit", tags=["audit"])
 
 event_list = ListParameters(AuditPublic)
-RequestId = Annotated[str, Path(pattern=r"^[0-9a-f]{1,32}$", description="As in `X-Request-ID`.")]
+RequestId = Annotated[
+    str,
+    or_not_found(crud_revert.RequestNotFoundError, pattern="[0-9a-f]{1,32}"),
+    Path(pattern=r"^[0-9a-f]{1,32}$", description="As in `X-Request-ID`."),
+]
 event_export = ExportParameters(event_list, has_importable=False)
 EventListQuery = Annotated[ListQuery, Depends(event_list)]
 EventExportQuery = Annotated[ExportQuery, Depends(event_export)]

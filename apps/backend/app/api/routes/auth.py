@@ -1,7 +1,7 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request, Response
+from fastapi import Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import FormData
 
@@ -15,7 +15,7 @@ from app.api.credentials import (
     limited_logout,
     limited_refresh,
 )
-from app.api.deps import DbSession, Id, SignedInUser, just_signed_in, public, uncounted
+from app.api.deps import DbSession, SignedInUser, just_signed_in, or_not_found, public, uncounted
 from app.api.limits import LOGIN_ADDRESS, limited_by_address
 from app.api.media_type import JSON, is_json
 from app.api.one_visit import HashingRoute
@@ -26,6 +26,7 @@ from app.core.security import create_access_token
 from app.crud import auth as crud_auth
 from app.crud import session as crud_session
 from app.schemas.auth import CookiesPublic, SessionPublic, TokenPublic
+from app.schemas.base import RecordId
 
 
 class FormOrJsonRoute(HashingRoute):
@@ -47,6 +48,8 @@ class FormOrJsonRoute(HashingRoute):
 
 router = Router(prefix="/auth", tags=["auth"], max_body_size=AUTH_BODY_BYTES)
 hashing = Router(route_class=FormOrJsonRoute)
+
+SessionId = Annotated[RecordId, or_not_found(crud_session.SessionNotFoundError), Path()]
 
 
 @hashing.post(
@@ -126,7 +129,7 @@ def get_my_sessions(db: DbSession, actor: SignedInUser) -> Sequence[dict[str, An
     responses=problems(404),
     dependencies=[just_signed_in],
 )
-def end_my_session(session_id: Id, db: DbSession, actor: SignedInUser) -> None:
+def end_my_session(session_id: SessionId, db: DbSession, actor: SignedInUser) -> None:
     """Sign out one of your devices."""
     crud_auth.end_own_session(db, session_id=session_id, actor=actor)
 

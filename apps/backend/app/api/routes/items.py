@@ -1,10 +1,10 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Path, Request, Response
 
 from app.api.answers import answer_deleted, name_location
-from app.api.deps import CurrentUser, DbSession, Id, Purge, limited_by_user, requires
+from app.api.deps import CurrentUser, DbSession, Purge, limited_by_user, or_not_found, requires
 from app.api.dry_run import rehearsable
 from app.api.etags import ExpectedVersions, KnownTags, answer_record, tag_of
 from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
@@ -28,6 +28,7 @@ from app.crud import item as crud_item
 from app.crud.listing import Record
 from app.crud.versions import refuse_changed, refuse_changed_record
 from app.models.item import Item
+from app.schemas.base import RecordId
 from app.schemas.export import ExportQuery
 from app.schemas.item import ItemCreate, ItemPublic
 from app.schemas.listing import ListQuery
@@ -38,9 +39,10 @@ item_list = ListParameters(ItemPublic, trash_for=Permission.ITEMS_WRITE)
 item_export = ExportParameters(item_list, has_importable=True)
 ItemListQuery = Annotated[ListQuery, Depends(item_list)]
 ItemExportQuery = Annotated[ExportQuery, Depends(item_export)]
+ItemId = Annotated[RecordId, or_not_found(crud_item.ItemNotFoundError), Path()]
 
 
-def get_visible_item(item_id: Id, db: DbSession, actor: CurrentUser) -> Record:
+def get_visible_item(item_id: ItemId, db: DbSession, actor: CurrentUser) -> Record:
     record = crud_item.get_item_record(db, item_id=item_id, actor=actor)
     if record is None:
         raise crud_item.ItemNotFoundError
@@ -48,14 +50,14 @@ def get_visible_item(item_id: Id, db: DbSession, actor: CurrentUser) -> Record:
 
 
 def get_locked_item(
-    item_id: Id, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
+    item_id: ItemId, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
 ) -> Item:
     item = crud_item.get_item_for_update(db, item_id=item_id, actor=actor)
     return _as_expected(db, item, expected)
 
 
 def get_item_to_change(
-    item_id: Id, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
+    item_id: ItemId, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
 ) -> Record:
     record = crud_item.get_item_record(db, item_id=item_id, actor=actor, is_locked=True)
     if record is None:
@@ -65,14 +67,14 @@ def get_item_to_change(
 
 
 def get_item_to_restore(
-    item_id: Id, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
+    item_id: ItemId, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
 ) -> Item:
     item = crud_item.get_item_or_deleted_for_update(db, item_id=item_id, actor=actor)
     return _as_expected(db, item, expected)
 
 
 def get_item_to_delete(
-    item_id: Id,
+    item_id: ItemId,
     db: DbSession,
     actor: CurrentUser,
     expected: ExpectedVersions,

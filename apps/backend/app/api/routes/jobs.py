@@ -1,9 +1,9 @@
 from typing import Any
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from app.api.deps import DbSession, requires
-from app.api.idempotency import idempotent
+from app.api.idempotency import idempotent, replayed
 from app.api.problems import problems
 from app.api.routing import Router
 from app.core.permissions import Permission
@@ -19,17 +19,22 @@ def get_jobs(db: DbSession) -> list[dict[str, Any]]:
     return schedule.get_jobs(db)
 
 
+def run_named_job(request: Request, name: str) -> None:
+    schedule.run_job(name, origin=request.state.origin)
+
+
 @router.post(
     "/{name}/run",
     response_model=JobPublic,
     responses=problems(404, 409),
-    dependencies=[requires(Permission.JOBS_RUN), idempotent],
+    # The job commits what it does, so it runs ahead of the transaction that claims the key: sent
+    # again after a crash in between, it runs again.
+    dependencies=[requires(Permission.JOBS_RUN), replayed, Depends(run_named_job), idempotent],
 )
-def run_job(request: Request, name: str, db: DbSession) -> dict[str, Any]:
+def run_job(name: str, db: DbSession) -> dict[str, Any]:
     """Run a job now, whether it is due or not, and wait for its end.
 
     What it does not finish in a few seconds follows in the background. One that fails answers 200
     too: with its `error`.
     """
-    schedule.run_job(name, origin=request.state.origin)  # Before `db` takes a connection.
     return schedule.get_job(db, name=name)

@@ -1,9 +1,9 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Path, Request, Response
 
-from app.api.deps import DbSession, Id, requires
+from app.api.deps import DbSession, or_not_found, requires
 from app.api.idempotency import idempotent
 from app.api.listing import ListParameters
 from app.api.pages import answer_page
@@ -13,6 +13,7 @@ from app.core.permissions import Permission
 from app.crud import letter as crud_letter
 from app.crud.listing import Record
 from app.models.outgoing_email import OutgoingEmail
+from app.schemas.base import RecordId
 from app.schemas.letter import LetterPublic
 from app.schemas.listing import ListQuery
 
@@ -20,9 +21,10 @@ router = Router(prefix="/letters", tags=["letters"])
 
 letter_list = ListParameters(LetterPublic)
 LetterListQuery = Annotated[ListQuery, Depends(letter_list)]
+LetterId = Annotated[RecordId, or_not_found(crud_letter.LetterNotFoundError), Path()]
 
 
-def get_locked_letter(letter_id: Id, db: DbSession) -> OutgoingEmail:
+def get_locked_letter(letter_id: LetterId, db: DbSession) -> OutgoingEmail:
     letter = crud_letter.get_letter_for_update(db, letter_id=letter_id)
     if letter is None:
         raise crud_letter.LetterNotFoundError

@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from typing import Any
+
 from fastapi import Request, Response
 
 from app.api.answers import answer_deleted
@@ -9,9 +12,12 @@ from app.api.problems import READ_RECORD_ANSWERS, RECORD_ANSWERS, delete_answers
 from app.api.routing import Router
 from app.api.sent import SentUser
 from app.api.users import LockedMe, tag_of_record, tag_of_user
+from app.crud import auth as crud_auth
+from app.crud import session as crud_session
 from app.crud import user as crud_user
 from app.crud.listing import Record
 from app.models.user import User
+from app.schemas.auth import SessionPublic
 from app.schemas.user import UserPermissions, UserPublic
 
 router = Router(prefix="/users/me", tags=["users"])
@@ -72,6 +78,19 @@ def delete_me(request: Request, db: DbSession, actor: CurrentUser, me: LockedMe)
     """Delete your own account. The last active admin stays."""
     crud_user.delete_user(db, user=me, actor=actor)
     return answer_deleted(request, me, UserPublic)
+
+
+@router.get("/sessions", response_model=list[SessionPublic], dependencies=[signed_in])
+def get_sessions_of_me(db: DbSession, actor: CurrentUser) -> Sequence[dict[str, Any]]:
+    """List the devices on which you are signed in, as `GET /auth/sessions` does."""
+    return crud_session.get_sessions(db, user_id=actor.id, current_id=actor.session_id)
+
+
+@router.delete("/sessions", status_code=204, dependencies=[signed_in])
+def end_sessions_of_me(db: DbSession, actor: CurrentUser) -> Response:
+    """Sign yourself out on every device, this one included."""
+    crud_auth.end_sessions_of(db, user_id=actor.id)
+    return Response(status_code=204)
 
 
 @router.get("/permissions", response_model=UserPermissions, dependencies=[just_signed_in])

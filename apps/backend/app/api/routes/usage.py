@@ -1,10 +1,10 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Path, Request, Response
 
 from app.api.answers import name_location
-from app.api.deps import CurrentUser, DbSession, Id, limited_by_user, requires
+from app.api.deps import CurrentUser, DbSession, limited_by_user, or_not_found, requires
 from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
 from app.api.idempotency import idempotent
 from app.api.limits import EXPORT
@@ -15,6 +15,7 @@ from app.api.routing import Router
 from app.core.permissions import Permission
 from app.crud import usage as crud_usage
 from app.crud.listing import Record
+from app.schemas.base import RecordId
 from app.schemas.export import ExportQuery
 from app.schemas.listing import ListQuery
 from app.schemas.usage import UsageCreate, UsagePublic, UsageRecorded, UserUsage
@@ -25,9 +26,10 @@ usage_list = ListParameters(UsagePublic)
 usage_export = ExportParameters(usage_list, has_importable=False)
 UsageListQuery = Annotated[ListQuery, Depends(usage_list)]
 UsageExportQuery = Annotated[ExportQuery, Depends(usage_export)]
+EventId = Annotated[RecordId, or_not_found(crud_usage.UsageNotFoundError), Path()]
 
 
-def get_visible_usage(event_id: Id, db: DbSession, actor: CurrentUser) -> Record:
+def get_visible_usage(event_id: EventId, db: DbSession, actor: CurrentUser) -> Record:
     record = crud_usage.get_usage_record(db, event_id=event_id, actor=actor)
     if record is None:
         raise crud_usage.UsageNotFoundError
