@@ -30,7 +30,6 @@ from app.middleware.answer_headers import AnswerHeadersMiddleware
 from app.middleware.head import HeadMiddleware
 from app.middleware.problem import ProblemMiddleware
 from app.middleware.request_context import RequestContextMiddleware
-from app.middleware.slow_body import SlowBodyMiddleware
 from app.middleware.trusted_host import HostMiddleware
 from app.tasks.background import background_jobs
 
@@ -80,10 +79,14 @@ class Backdesk(FastAPI):
             log.warning("add_middleware() makes every request take FastAPI's own, longer way")
         else:
             app = ShortWay(app, app=self)
-        app = SlowBodyMiddleware(app, seconds=settings.CLIENT_TIMEOUT_SECONDS)
         if hosts := _accepted_hosts(settings):
             app = HostMiddleware(app, allowed_hosts=hosts)
-        app = AdmissionMiddleware(app, limit=settings.MAX_REQUESTS_IN_FLIGHT)
+        app = AdmissionMiddleware(
+            app,
+            limit=settings.MAX_REQUESTS_IN_FLIGHT,
+            body_seconds=settings.CLIENT_TIMEOUT_SECONDS,
+            body_bytes=settings.MAX_BODY_BYTES,
+        )
         app = ProblemMiddleware(app)
         if settings.ALLOWED_ORIGINS:
             app = CORSMiddleware(
