@@ -142,6 +142,7 @@ def create_app() -> Backdesk:
         generate_unique_id_function=operation_id,
     )
     app.state.api_prefix = settings.API_V1_STR
+    app.state.is_ending = False
     app.state.threads = Threads(settings.DB_POOL_SIZE, name="request")
     app.state.hashing_threads = Threads(HASHES_AT_ONCE, name="hashing", at_start=roam)
     app.state.import_threads = Threads(settings.IMPORTS_AT_ONCE, name="import", at_start=roam)

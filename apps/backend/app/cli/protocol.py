@@ -174,10 +174,13 @@ class GuardedProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Answer what is on its way: the client could not know."""
         self.is_leaving = True
-        if self.cycle is None or self.cycle.response_complete:
-            self.loop.call_later(LAST_REQUEST_SECONDS, super().shutdown)
-        else:
-            super().shutdown()
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+        self.loop.call_later(LAST_REQUEST_SECONDS, self._leave)
+
+    def _leave(self) -> None:
+        if self.stage is Stage.NOTHING and (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()
 
     # --- Refusals
 

@@ -1,7 +1,7 @@
 """Refuse what would wait too long: a quick 503 is better than a queue without an end.
 
 A request takes one of the places once its body is complete. Bodies that are still arriving have a
-bound of their own, in number and in bytes: beyond it, whoever has been silent for longest is refused.
+bound of their own, in number and in bytes; beyond it, the one that was silent longest is refused.
 """
 
 import asyncio
@@ -59,7 +59,16 @@ class AdmissionMiddleware:
 class _Body:
     """A request is at work, has a place; or it waits for its body, and is among those arriving."""
 
-    __slots__ = ("admission", "deadline", "gives_way", "has_place", "is_whole", "more", "size", "wait")
+    __slots__ = (
+        "admission",
+        "deadline",
+        "gives_way",
+        "has_place",
+        "is_whole",
+        "more",
+        "size",
+        "wait",
+    )
 
     def __init__(self, admission: AdmissionMiddleware, receive: Receive) -> None:
         self.admission = admission
