@@ -30,7 +30,6 @@ from app.middleware.answer_headers import AnswerHeadersMiddleware
 from app.middleware.head import HeadMiddleware
 from app.middleware.problem import ProblemMiddleware
 from app.middleware.request_context import RequestContextMiddleware
-from app.middleware.slow_body import SlowBodyMiddleware
 from app.middleware.trusted_host import HostMiddleware
 from app.tasks.background import background_jobs
 
@@ -79,10 +78,14 @@ class Backdesk(FastAPI):
         if self.user_middleware:
             log.warning("add_middleware() makes every request take FastAPI's own, longer way")
         app = ShortWay(app, app=self)
-        app = SlowBodyMiddleware(app, seconds=settings.CLIENT_TIMEOUT_SECONDS)
         if hosts := _accepted_hosts(settings):
             app = HostMiddleware(app, allowed_hosts=hosts)
-        app = AdmissionMiddleware(app, limit=settings.MAX_REQUESTS_IN_FLIGHT)
+        app = AdmissionMiddleware(
+            app,
+            limit=settings.MAX_REQUESTS_IN_FLIGHT,
+            body_seconds=settings.CLIENT_TIMEOUT_SECONDS,
+            body_bytes=settings.MAX_BODY_BYTES,
+        )
         app = ProblemMiddleware(app)
         if settings.ALLOWED_ORIGINS:
             app = CORSMiddleware(
@@ -138,6 +141,7 @@ def create_app() -> Backdesk:
         generate_unique_id_function=operation_id,
     )
     app.state.api_prefix = settings.API_V1_STR
+    app.state.is_ending = False
     app.state.threads = Threads(settings.DB_POOL_SIZE, name="request")
     app.state.hashing_threads = Threads(HASHES_AT_ONCE, name="hashing", at_start=roam)
     app.state.import_threads = Threads(settings.IMPORTS_AT_ONCE, name="import", at_start=roam)

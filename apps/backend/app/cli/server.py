@@ -2,7 +2,7 @@ import gc
 import math
 import os
 import socket
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import typer
@@ -10,6 +10,7 @@ import uvicorn
 
 from app.cli.accounts import ensure_admin
 from app.cli.console import console, fail
+from app.cli.listening import LOOP, Supervisor, end_after
 from app.cli.seed import seed_once
 from app.core.affinity import OneCore, number_of_cores
 from app.core.config import Settings, get_settings
@@ -51,22 +52,27 @@ def serve(
     settings = _reachable_at(host, port)
     _refuse_taken_port(host, port)
     _warn_of_database()
-    uvicorn.run(
-        "app.cli.server:app_to_serve",
-        factory=True,
-        host=host,
-        port=port,
-        workers=settings.WEB_CONCURRENCY,
-        reload=reload,
-        http="app.cli.protocol:GuardedProtocol",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=math.ceil(settings.REQUEST_TIMEOUT_SECONDS) + GRACE_SECONDS,
-        timeout_worker_healthcheck=WORKER_START_SECONDS,
-    )
+    options: dict[str, Any] = {
+        "app": "app.cli.server:app_to_serve",
+        "factory": True,
+        "host": host,
+        "port": port,
+        "workers": settings.WEB_CONCURRENCY,
+        "loop": LOOP,
+        "http": "app.cli.protocol:GuardedProtocol",
+        "ws": "none",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "timeout_graceful_shutdown": math.ceil(settings.REQUEST_TIMEOUT_SECONDS) + GRACE_SECONDS,
+        "timeout_worker_healthcheck": WORKER_START_SECONDS,
+    }
+    if reload or settings.WEB_CONCURRENCY == 1:
+        uvicorn.run(**options, reload=reload)
+    else:
+        config = uvicorn.Config(**options)
+        Supervisor(config, sockets=[config.bind_socket()]).run()
 
 
 def sensible_workers(settings: Settings) -> int:
@@ -81,6 +87,7 @@ def sensible_workers(settings: Settings) -> int:
 def app_to_serve() -> Backdesk:
     """Make the application, in the thread of the event loop."""
     app = create_app()
+    end_after(get_settings().SHUTDOWN_DELAY_SECONDS, app)
     if get_settings().STAY_ON_ONE_CORE:
         core = OneCore()
         core.join()

@@ -201,6 +201,9 @@ class Settings(BaseSettings):
     CLIENT_TIMEOUT_SECONDS: float = Field(
         20, gt=0, description="How long a client may take to send a request."
     )
+    SHUTDOWN_DELAY_SECONDS: float = Field(
+        0, ge=0, description="After SIGTERM, how long to serve on while `/health/ready` is 503."
+    )
     EXPORTS_AT_ONCE: int = Field(
         3,
         ge=1,

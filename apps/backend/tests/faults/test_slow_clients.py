@@ -1,23 +1,19 @@
 """Clients that are slow, verbose, or speak no HTTP: refused in time, and as everybody else is."""
 
-import json
 import re
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from http.client import HTTPResponse
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.assertions import PROBLEM_KEYS
+from tests.faults.sockets import A_HANG, assert_refused, connect, read_answer
 from tests.server import Server, running_server
 
 PATIENCE: Final = 1.0
-A_HANG: Final = 12
 ITEMS: Final = b"/api/v1/items/"
 LOGIN: Final = b"/api/v1/auth/login"
 
@@ -36,45 +32,6 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def connection(impatient: Server) -> Iterator[socket.socket]:
     with closing(connect(impatient)) as made:
         yield made
-
-
-def connect(server: Server) -> socket.socket:
-    url = urlsplit(server.url)
-    return socket.create_connection((url.hostname, url.port), timeout=A_HANG)
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: dict[str, Any]
-
-
-def read_answer(connection: socket.socket) -> Answer:
-    with closing(HTTPResponse(connection)) as response:
-        response.begin()
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, headers, json.loads(response.read()))
-
-
-def assert_refused(connection: socket.socket, status: int, code: str) -> Answer:
-    """Assert a whole refusal, and that the connection is closed with it."""
-    answer = read_answer(connection)
-    assert (answer.status, answer.body["error"]) == (status, code)
-    assert set(answer.body) == PROBLEM_KEYS
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["x-frame-options"] == "DENY"
-    assert answer.headers["x-request-id"] == answer.body["request_id"]
-    assert "server" not in answer.headers
-    assert answer.headers["connection"] == "close"
-    assert_closed(connection)
-    return answer
-
-
-def assert_closed(connection: socket.socket) -> None:
-    with suppress(ConnectionResetError):
-        assert connection.recv(1) == b""
 
 
 # --- Slow
@@ -173,6 +130,30 @@ def test_client_that_takes_no_answers_is_cut_off(impatient: Server) -> None:
                 time.sleep(0.05)
 
         assert time.monotonic() - began_at < A_HANG
+
+
+@pytest.mark.parametrize(("rate", "buffer"), [(60_000, None), (60_000, 4096), (8_000, 4096)])
+def test_client_that_takes_its_time_is_served_while_it_takes_something(
+    impatient: Server, rate: int, buffer: int | None
+) -> None:
+    """Much more waits than the kernel keeps, so that the server, too, has to wait."""
+    requests = 40
+    with closing(socket.socket()) as connection:
+        if buffer is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        connection.settimeout(A_HANG)
+        url = urlsplit(impatient.url)
+        connection.connect((url.hostname, url.port))
+        connection.sendall(b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * requests)
+        received = b""
+        began_at = time.monotonic()
+        while time.monotonic() - began_at < 10 * PATIENCE:
+            received += connection.recv(rate // 10)
+            time.sleep(0.1)
+        while received.count(b"HTTP/1.1 200") < requests:
+            part = connection.recv(2**20)
+            assert part
+            received += part
 
 
 def test_connection_is_kept_for_the_next_request(connection: socket.socket) -> None:

@@ -21,6 +21,11 @@ READINESS_TIMEOUT_SECONDS = 3
 T = TypeVar("T")
 
 
+class ShuttingDownError(UnavailableError):
+    code = "SHUTTING_DOWN"
+    text = "This process is about to end."
+
+
 @router.get("", response_model=Health, dependencies=[uncounted])
 async def get_health() -> Health:
     """Tell that the process lives."""
@@ -30,6 +35,8 @@ async def get_health() -> Health:
 @router.get("/ready", response_model=Readiness, responses=problems(503), dependencies=[uncounted])
 async def get_readiness(request: Request) -> Readiness:
     """Tell whether requests can be served: database and Redis answer, and the schema fits."""
+    if request.app.state.is_ending:
+        raise ShuttingDownError
     threads: Threads = request.app.state.probe_threads
     if not await _ask(threads, is_usable, DatabaseUnavailableError):
         raise SchemaNotReadyError
