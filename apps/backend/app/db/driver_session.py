@@ -20,7 +20,7 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from app.db.integrity import FORGOTTEN, error_of_driver
-from app.db.statements import BEGIN, HELD
+from app.db.statements import BEGIN, HELD, pop_held
 
 log = structlog.get_logger("backdesk.database")
 
@@ -123,14 +123,16 @@ class UnitOfWork(DriverSession):
             raise RuntimeError("A transaction that has failed cannot be committed.")
         if driver is None:
             return
-        held = self._lent.info.pop(HELD, "") if statement == "COMMIT" else ""
+        info = self._lent.info
+        is_held = statement == "COMMIT" and info.get(HELD, BEGIN) not in {"", BEGIN}
         try:
-            if held not in {"", BEGIN} or _is_in_transaction(driver):
+            if is_held or _is_in_transaction(driver):
+                held = pop_held(driver, info) if is_held else ""
                 with driver.cursor() as cursor:
                     cursor.execute(f"{held}{statement}")
         except psycopg2.Error as error:
             raise self.error_of(error, statement) from error
-        self._lent.info[HELD] = BEGIN
+        info[HELD] = BEGIN
 
 
 class ExportingSession(Session):

@@ -24,7 +24,7 @@ from app.db.driver_session import (
     forgets_too_often,
 )
 from app.db.integrity import postgresql
-from app.db.statements import EXPLAINED, HELD, take_held, with_options
+from app.db.statements import EXPLAINED, HELD, LOCAL_SETTINGS, take_held, with_options
 
 RUNS_BEFORE_PREPARED: Final = 3
 MOST_PREPARED: Final = 200  # On one connection.
@@ -125,6 +125,8 @@ class Prepared:
 
     def _is_to_be_prepared(self, lent: PoolProxiedConnection) -> bool:
         if not self.has_one_plan or self.runs < RUNS_BEFORE_PREPARED or forgets_too_often():
+            return False
+        if LOCAL_SETTINGS in lent.info:  # The next transaction may be on another connection.
             return False
         known: dict[str, str] = lent.info.setdefault(_KNOWN, {})
         return self._key not in known and len(known) < MOST_PREPARED
