@@ -186,7 +186,10 @@ class Settings(BaseSettings):
         20, gt=0, description="A request that takes longer, as with a frozen database, gets 503."
     )
     IMPORTS_AT_ONCE: int = Field(
-        1, ge=1, le=16, description="Imports per process, each with a thread; more wait in line."
+        2,
+        ge=1,
+        le=16,
+        description="Imports per process, each with a thread; more wait in line. On SQLite one.",
     )
     IMPORT_TIMEOUT_SECONDS: float = Field(
         300, gt=0, description="How long an import may take, waiting in line included."

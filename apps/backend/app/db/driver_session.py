@@ -5,11 +5,9 @@ through SQLAlchemy, over the same connection. The driver commits by itself: so a
 round trip, and a unit of work sends its BEGIN together with its first statement.
 """
 
-from collections import Counter
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import psycopg2  # type: ignore[import-untyped]  # Ships no types.
-import structlog
 from psycopg2.extensions import (  # type: ignore[import-untyped]  # Likewise.
     TRANSACTION_STATUS_IDLE,
     TRANSACTION_STATUS_INERROR,
@@ -21,25 +19,6 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from app.db.integrity import FORGOTTEN, error_of_driver
 from app.db.statements import BEGIN, HELD, pop_held
-
-log = structlog.get_logger("backdesk.database")
-
-MOST_FORGOTTEN: Final = 20
-_forgotten: Final = Counter[str]()  # How often a prepared statement was not known, by error.
-
-
-def note_useless(sqlstate: str | None) -> None:
-    if sqlstate is not None and sqlstate in FORGOTTEN:
-        _forgotten[sqlstate] += 1
-        if _forgotten.total() == MOST_FORGOTTEN:
-            log.warning("nothing is prepared any more: connections are pooled elsewhere")
-
-
-def forgets_too_often() -> bool:
-    """Tell whether to prepare statements has proved useless, as behind a pooler that lends
-    connections by transaction.
-    """
-    return _forgotten.total() >= MOST_FORGOTTEN
 
 
 class DriverSession(Session):
@@ -76,7 +55,6 @@ class DriverSession(Session):
             self._lent.invalidate(error)
             if self._may_go_on:
                 self._lent = self._connection = None  # Whatever runs next takes another one.
-            note_useless(error.pgcode)
             if error.pgcode not in FORGOTTEN:
                 engine: Any = self.bind
                 engine.dispose()

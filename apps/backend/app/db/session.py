@@ -29,7 +29,6 @@ from app.db.driver_session import (
     ReadingSession,
     UnitOfWork,
     end_open_transaction,
-    note_useless,
 )
 from app.db.integrity import USELESS
 from app.db.sqlite import SINGLE_STATEMENTS
@@ -254,7 +253,6 @@ def _leave_useless(context: ExceptionContext) -> None:
     sqlstate = getattr(context.original_exception, "pgcode", None)
     if sqlstate in USELESS:
         context.is_disconnect = True
-        note_useless(sqlstate)
 
 
 def _note_return(_connection: Any, record: ConnectionPoolEntry) -> None:
