@@ -1,5 +1,6 @@
 """Files that are sent as a form. They wait on the disk, not in memory, for threads of their own."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,31 +19,33 @@ from app.core.config import get_settings
 from app.core.errors import UnavailableError
 
 MAX_PARTS: Final = 10  # More are no form of ours.
-PLACES_PER_IMPORT: Final = 4  # One runs, the others are sent meanwhile, or wait.
+PLACES_PER_IMPORT: Final = 8  # One runs, the others are sent meanwhile, or wait.
 
 
 class TooManyImportsError(UnavailableError):
     code = "TOO_MANY_IMPORTS"
-    text = "One import of yours is running, or many of others wait. Try again in a moment."
+    text = "As many imports as may wait here are waiting. Try again in a moment."
 
 
 class ImportPlaces:
-    """One for each user, and a few in all: what is sent takes room on the disk meanwhile."""
+    """Of what is sent, waits and runs, since it takes room on the disk. One user has half of them
+    at most.
+    """
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._users: set[int] = set()
+        self._taken = Counter[int]()
 
     @contextmanager
     def taken_by(self, user_id: int) -> Iterator[None]:
         """Raises TooManyImportsError."""
-        if user_id in self._users or len(self._users) >= self._count:
+        if self._taken.total() >= self._count or self._taken[user_id] >= self._count // 2:
             raise TooManyImportsError
-        self._users.add(user_id)
+        self._taken[user_id] += 1
         try:
             yield
         finally:
-            self._users.discard(user_id)
+            self._taken -= Counter([user_id])
 
 
 class UploadRoute(OneVisitRoute):
