@@ -16,8 +16,9 @@ from app.api.api import add_routes
 from app.api.error_handlers import add_error_handlers
 from app.api.openapi import document, operation_id
 from app.api.short_way import ShortWay
-from app.api.streaming import WriterThreads
+from app.api.streaming import TooManyExportsError
 from app.api.threads import Threads
+from app.api.uploads import PLACES_PER_IMPORT, ImportPlaces
 from app.core.affinity import roam
 from app.core.cache import Cache
 from app.core.config import Settings, get_settings
@@ -142,16 +143,29 @@ def create_app() -> Backdesk:
     )
     app.state.api_prefix = settings.API_V1_STR
     app.state.is_ending = False
-    app.state.threads = Threads(settings.DB_POOL_SIZE, name="request")
-    app.state.hashing_threads = Threads(HASHES_AT_ONCE, name="hashing", at_start=roam)
-    app.state.import_threads = Threads(settings.IMPORTS_AT_ONCE, name="import", at_start=roam)
-    app.state.probe_threads = Threads(PROBES_AT_ONCE, name="probe", at_start=roam)
-    app.state.export_threads = WriterThreads(settings.EXPORTS_AT_ONCE)
+    _add_threads(app, settings)
     app.state.limiter = RateLimiter(settings)
     app.state.cache = Cache(settings)
     add_error_handlers(app)
     add_routes(app)
     return app
+
+
+def _add_threads(app: FastAPI, settings: Settings) -> None:
+    most = settings.MAX_REQUESTS_IN_FLIGHT // 2
+    imports = 1 if settings.is_sqlite else settings.IMPORTS_AT_ONCE
+    exports = settings.EXPORTS_AT_ONCE
+    state = app.state
+    state.threads = Threads(settings.DB_POOL_SIZE, name="request", most_waiting=most)
+    state.hashing_threads = Threads(
+        HASHES_AT_ONCE, name="hashing", at_start=roam, most_waiting=most
+    )
+    state.import_threads = Threads(imports, name="import", at_start=roam)
+    state.import_places = ImportPlaces(imports * PLACES_PER_IMPORT)
+    state.probe_threads = Threads(PROBES_AT_ONCE, name="probe", at_start=roam)
+    state.export_threads = Threads(
+        exports, name="export", at_start=roam, most_waiting=0, refusal=TooManyExportsError
+    )
 
 
 def _accepted_hosts(settings: Settings) -> list[str]:

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, event
 
 BEGIN, COMMIT, ROLLBACK = "BEGIN", "COMMIT", "ROLLBACK"
 BEGIN_IMMEDIATE = "BEGIN IMMEDIATE"  # SQLite's.
+SETTING_UP = "SELECT set_config("  # A new connection, before its first use: not counted.
 OPENING = "BEGIN; "  # What may stand before a statement, in the same message.
 
 _PREPARATION = re.compile(r"PREPARE (\w+) AS (.*?); (EXECUTE \1\b)", re.DOTALL)
@@ -58,7 +59,8 @@ def _noting_connection(note: Note, *, with_values: bool) -> type:
         def execute(self, query: Any, variables: Any = None) -> None:
             if not self.connection.autocommit and self.connection.status == STATUS_READY:
                 note(BEGIN)
-            note(_in_full(self.mogrify(query, variables) if with_values else query))
+            if not str(query).startswith(SETTING_UP):
+                note(_in_full(self.mogrify(query, variables) if with_values else query))
             super().execute(query, variables)
 
         def copy_expert(self, sql: Any, file: Any, *arguments: Any) -> None:

@@ -56,6 +56,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _counted(_malformed))
     app.add_exception_handler(400, _counted(_framework_refusal))
     app.add_exception_handler(HTTPException, _framework_refusal)
+    app.add_exception_handler(OSError, _storage_fault)
     app.add_exception_handler(DBAPIError, _database_fault)
     app.add_exception_handler(PoolTimeoutError, _database_fault)
     app.add_exception_handler(StaleDataError, _changed_meanwhile)
@@ -152,6 +153,13 @@ async def _database_fault(request: Request, error: Exception) -> Response:
         return problem_response(request.scope, 500)
     log.warning("database fault", error=refusal.code, cause=cause_of(error))
     return await _refusal(request, refusal)
+
+
+async def _storage_fault(request: Request, error: Exception) -> Response:
+    if not errors.is_full(error):
+        raise error
+    log.warning("storage is full", cause=cause_of(error))
+    return await _refusal(request, errors.StorageFullError())
 
 
 async def _changed_meanwhile(request: Request, _error: Exception) -> Response:

@@ -1,15 +1,19 @@
 """What is limited, by whom it is counted, and the dependencies with which a route says so."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
 from fastapi import Depends, Request
+from fastapi.security.utils import get_authorization_scheme_param
 
+from app.api.cookies import access_cookie
 from app.core.errors import TooManyRequestsError
+from app.core.origin import Origin
 from app.core.rate_limit import Limit
-from app.core.security import AccessClaims, sign
+from app.core.security import AccessClaims, InvalidTokenError, read_access_token, sign
 from app.middleware.rate_limit_headers import STANDINGS
 from app.schemas.auth import EmailForm, Registration
 
@@ -56,6 +60,17 @@ def count_session(request: Request, limit: Limit, named: AccessClaims) -> None:
 def count_name(request: Request, limit: Limit, name: str) -> None:
     """Count by what somebody typed, and keep none of it. Raises TooManyRequestsError."""
     count(request, limit, f"name:{sign(name.encode(), purpose='rate-limit').hex()}")
+
+
+def sharer_of(request: Request) -> str:
+    """Name who shares the threads with others: the user whom a token is of, or an address."""
+    scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
+    token = token if scheme.lower() == "bearer" else request.cookies.get(access_cookie(), "")
+    with suppress(InvalidTokenError):
+        if token:
+            return f"user:{read_access_token(token).user_id}"
+    origin: Origin | None = getattr(request.state, "origin", None)
+    return f"address:{_network_of(origin.address or '')}" if origin is not None else ""
 
 
 @lru_cache(maxsize=4096)

@@ -30,7 +30,7 @@ from starlette.datastructures import FormData
 from starlette.routing import Match
 from starlette.types import Scope
 
-from app.api.limits import AddressLimit
+from app.api.limits import AddressLimit, sharer_of
 from app.api.media_type import refuse_other_media_type
 from app.api.plan import Progress, lay_out, read_json, take
 from app.api.serialization import serializer_of
@@ -105,11 +105,12 @@ def _one_visit_handler(route: Any, visited: OneVisitRoute, stock: Handler | None
     visit = _visit_of(route, has_json=has_body and not is_form)
 
     async def handle(request: Request) -> Response:
-        settings = get_settings()
+        settings, whose = get_settings(), sharer_of(request)
         if limits:  # Ahead of the body: unreadable ones count too. Redis may make a thread wait.
             counting = partial(_count, limits, request)
             seconds = settings.REQUEST_TIMEOUT_SECONDS
-            await run_in_time(request.app.state.threads, counting, seconds=seconds)
+            threads: Threads = request.app.state.threads
+            await run_in_time(threads, counting, seconds=seconds, whose=whose)
         if known_names is not None and request.scope["query_string"]:
             _refuse_unknown_parameters(request, known_names)
         body: Any = None
@@ -119,12 +120,12 @@ def _one_visit_handler(route: Any, visited: OneVisitRoute, stock: Handler | None
             await request.body()  # A dependency may look at it, and must not wait for it.
         if stock is not None and overrides and overrides.dependency_overrides:
             return await stock(request)
-        threads: Threads = getattr(request.app.state, visited.executor)
         try:
             return await run_in_time(
-                threads,
+                getattr(request.app.state, visited.executor),
                 partial(visit, request, body),
                 seconds=getattr(settings, visited.time_limit),
+                whose=whose,
                 is_read=request.method in SAFE_METHODS,
             )
         finally:

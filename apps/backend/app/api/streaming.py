@@ -2,18 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
-from threading import Semaphore
 
 import structlog
 from sqlalchemy.exc import DBAPIError
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.api.limits import sharer_of
 from app.api.outlet import Outlet
-from app.core.affinity import roam
+from app.api.threads import Threads
 from app.core.config import get_settings
 from app.core.errors import DomainError, UnavailableError
 from app.db.borrowing import Borrower, RequestTimeoutError
@@ -27,24 +27,6 @@ log = structlog.get_logger("backdesk.streaming")
 class TooManyExportsError(UnavailableError):
     code = "TOO_MANY_EXPORTS"
     text = "As many exports as may run at once are running. Try again in a moment."
-
-
-class WriterThreads:
-    """Nobody waits for one of them: that could take as long as an export does."""
-
-    def __init__(self, count: int) -> None:
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix="export", initializer=roam)
-        self._free = Semaphore(count)
-
-    def start(self, work: Callable[[], None]) -> asyncio.Future[None]:
-        """Raises TooManyExportsError."""
-        if not self._free.acquire(blocking=False):
-            raise TooManyExportsError
-        running = self._threads.submit(work)
-        running.add_done_callback(lambda _: self._free.release())
-        future = asyncio.wrap_future(running)
-        future.add_done_callback(_look_at)
-        return future
 
 
 class StreamedResponse(Response):
@@ -70,17 +52,20 @@ class StreamedResponse(Response):
             await self._finish(send)
             return
         try:
-            await self._stream(scope["app"].state.export_threads, receive, send)
+            await self._stream(Request(scope), receive, send)
         except (DomainError, DBAPIError) as error:
             if not self._is_started:
                 raise
             log.warning("answer broken off", cause=cause_of(error))
 
-    async def _stream(self, threads: WriterThreads, receive: Receive, send: Send) -> None:
+    async def _stream(self, request: Request, receive: Receive, send: Send) -> None:
         outlet, borrower = Outlet(), Borrower()
         context = copy_context()
         context.run(borrower.begin)
-        written = threads.start(partial(context.run, self._write_all, outlet))
+        threads: Threads = request.app.state.export_threads  # None of them is waited for.
+        work = partial(context.run, self._write_all, outlet)
+        written = threads.start(work, whose=sharer_of(request))
+        written.add_done_callback(_look_at)
         sending = asyncio.ensure_future(self._send_all(outlet, written, send))
         leaving = asyncio.ensure_future(_departure(receive))
         try:

@@ -1,7 +1,9 @@
 """Work in threads: it ends in time, and runs again where the database asks for that."""
 
 import asyncio
+import math
 import random
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
@@ -14,6 +16,7 @@ from weakref import finalize
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from app.core.errors import UnavailableError
 from app.db.borrowing import Borrower, RequestTimeoutError
 from app.db.integrity import is_contention
 
@@ -26,47 +29,85 @@ Result = TypeVar("Result")
 log = structlog.get_logger("backdesk.threads")
 
 
-_Job = tuple[Callable[[], Any], asyncio.Future[Any]]
+_Job = tuple[str, Callable[[], Any], asyncio.Future[Any]]  # First, whose it is.
+
+
+class TooManyWaitingError(UnavailableError):
+    code = "TOO_MANY_WAITING"
+    text = "Too many requests of yours are waiting here. Try again in a moment."
+
+
+def share_of(count: int) -> int:
+    """Return how many of these one user may have: at least a third is left to others."""
+    return count - max(1, count // 3) or 1
 
 
 class _Jobs:
-    """What waits for the threads, and how much of it, or of what they are at, there is."""
+    """What is ready for the threads, and what waits until its user has a place there again."""
 
-    def __init__(self) -> None:
-        self.waiting: SimpleQueue[_Job | None] = SimpleQueue()
+    def __init__(self, count: int, most_waiting: float, refusal: type[UnavailableError]) -> None:
+        self.ready: SimpleQueue[_Job | None] = SimpleQueue()
         self.unfinished = 0
-        self.lock = Lock()
+        self._waiting: dict[str, deque[_Job]] = {}
+        self._places = Counter[str]()  # That users have, of a share of them.
+        self._lock = Lock()
+        self._count, self._most_waiting, self._refusal = count, most_waiting, refusal
 
     def add(self, job: _Job) -> int:
-        with self.lock:
+        """Raises the refusal where too much waits already."""
+        whose = job[0]
+        with self._lock:
+            if self._most_waiting == 0 and self.unfinished >= self._count:
+                raise self._refusal
+            if whose and self._places[whose] >= share_of(self._count):
+                waiting = self._waiting.get(whose, ())
+                if len(waiting) >= self._most_waiting:
+                    raise self._refusal
+                self._waiting.setdefault(whose, deque()).append(job)
+            else:
+                self._places[whose] += 1
+                self.ready.put(job)
             self.unfinished += 1
-            unfinished = self.unfinished
-        self.waiting.put(job)
-        return unfinished
+            return self.unfinished
 
-    def note_end(self) -> None:
-        with self.lock:
+    def note_end(self, whose: str) -> None:
+        with self._lock:
             self.unfinished -= 1
+            if waiting := self._waiting.get(whose):
+                self.ready.put(waiting.popleft())
+                return
+            self._waiting.pop(whose, None)
+            self._places[whose] -= 1
+            if not self._places[whose]:
+                del self._places[whose]
 
 
 class Threads:
     """A few threads that take work in turn, as an executor's do, at half of what its hand-over
-    costs. They end with this object.
+    costs. No user has them all, unless there is one. They end with this object.
     """
 
     def __init__(
-        self, count: int, *, name: str, at_start: Callable[[], None] = lambda: None
+        self,
+        count: int,
+        *,
+        name: str,
+        at_start: Callable[[], None] = lambda: None,
+        most_waiting: float = math.inf,  # Of one user; with 0, nobody waits.
+        refusal: type[UnavailableError] = TooManyWaitingError,
     ) -> None:
         self.at_start = at_start  # Of each thread, in it.
         self._count = count
         self._name = name
-        self._jobs = _Jobs()
+        self._jobs = _Jobs(count, most_waiting, refusal)
         self._started = 0
 
-    def start(self, work: Callable[[], Result]) -> asyncio.Future[Result]:
-        """Work whose future is cancelled while it waits for a thread never runs."""
+    def start(self, work: Callable[[], Result], *, whose: str = "") -> asyncio.Future[Result]:
+        """Work whose future is cancelled while it waits for a thread never runs. Nobody's has no
+        bounds. Raises UnavailableError.
+        """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        if self._jobs.add((work, future)) > self._started < self._count:
+        if self._jobs.add((whose, work, future)) > self._started < self._count:
             self._start_thread()
         return future
 
@@ -79,18 +120,18 @@ class Threads:
             daemon=True,
         )
         thread.start()
-        finalize(self, self._jobs.waiting.put, None)
+        finalize(self, self._jobs.ready.put, None)
 
 
 def _take_jobs(jobs: _Jobs, at_start: Callable[[], None]) -> None:
     at_start()
-    while (job := jobs.waiting.get()) is not None:
-        work, future = job
+    while (job := jobs.ready.get()) is not None:
+        whose, work, future = job
         if not future.cancelled():
             settle = _outcome_of(work)
             with suppress(RuntimeError):  # The loop has ended meanwhile.
                 future.get_loop().call_soon_threadsafe(settle, future)
-        jobs.note_end()
+        jobs.note_end(whose)
         del job, work, future  # Whatever they hold must not wait for the next one.
 
 
@@ -113,9 +154,15 @@ def _fail(error: BaseException, future: asyncio.Future[Any]) -> None:
 
 
 async def run_in_time(
-    threads: Threads, work: Callable[[], Result], *, seconds: float, is_read: bool = False
+    threads: Threads,
+    work: Callable[[], Result],
+    *,
+    seconds: float,
+    whose: str = "",
+    is_read: bool = False,
 ) -> Result:
-    """Run the work as a whole, once or more often, in a thread. Raises RequestTimeoutError.
+    """Run the work as a whole, once or more often, in a thread. Raises RequestTimeoutError,
+    TooManyWaitingError.
 
     When the time is up, work that still waits for a thread never runs, and work that waits for
     the database loses its connection, so that its thread is free again.
@@ -128,7 +175,7 @@ async def run_in_time(
         async with timer:
             for runs in range(1, RUNS + 1):
                 try:
-                    return await threads.start(partial(context.run, work))
+                    return await threads.start(partial(context.run, work), whose=whose)
                 except DBAPIError as error:
                     if runs >= _runs_after(error, is_read=is_read):
                         raise

@@ -82,6 +82,10 @@ class Settings(BaseSettings):
         SecretStr("sqlite:///./data/backdesk.db"),
         description="SQLite or PostgreSQL. A relative file starts at the top of the repository.",
     )
+    DATABASE_DIRECT_URL: SecretStr | None = Field(
+        None,
+        description="PostgreSQL past its pooler, for migrations. Unset: `DATABASE_URL`.",
+    )
     DB_POOL_SIZE: int = Field(
         6,
         ge=1,
@@ -193,7 +197,10 @@ class Settings(BaseSettings):
         20, gt=0, description="A request that takes longer, as with a frozen database, gets 503."
     )
     IMPORTS_AT_ONCE: int = Field(
-        1, ge=1, le=16, description="Imports per process, each with a thread; more wait in line."
+        2,
+        ge=1,
+        le=16,
+        description="Imports per process, each with a thread; more wait in line. On SQLite one.",
     )
     IMPORT_TIMEOUT_SECONDS: float = Field(
         300, gt=0, description="How long an import may take, waiting in line included."
@@ -243,6 +250,11 @@ class Settings(BaseSettings):
         return make_url(self.DATABASE_URL.get_secret_value())
 
     @property
+    def direct_url(self) -> URL | None:
+        url = self.DATABASE_DIRECT_URL
+        return None if url is None else make_url(url.get_secret_value())
+
+    @property
     def is_sqlite(self) -> bool:
         return self.database_url.get_backend_name() == "sqlite"
 
@@ -259,9 +271,13 @@ class Settings(BaseSettings):
     def read_null(cls, value: Any) -> Any:
         return None if isinstance(value, str) and value.strip().lower() == "null" else value
 
-    @field_validator("DATABASE_URL")
+    @field_validator("DATABASE_URL", "DATABASE_DIRECT_URL")
     @classmethod
-    def normalise_database_url(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+    def normalise_database_url(
+        cls, value: SecretStr | None, info: ValidationInfo
+    ) -> SecretStr | None:
+        if value is None:
+            return None
         try:
             url = make_url(value.get_secret_value())
         except (ArgumentError, ValueError):
@@ -277,6 +293,8 @@ class Settings(BaseSettings):
         if url.drivername not in {"postgresql+psycopg2", "sqlite"}:
             raise ValueError("must be a sqlite:///… or a postgresql://… URL")
         if url.drivername == "sqlite":
+            if info.field_name == "DATABASE_DIRECT_URL":
+                raise ValueError("must be a postgresql://… URL")
             url = url.set(database=str(_sqlite_file(url)))
             if info.data.get("ENVIRONMENT") != "local" and info.data.get("WEB_CONCURRENCY", 1) > 1:
                 raise ValueError("SQLite serves one process; use PostgreSQL, or one worker")

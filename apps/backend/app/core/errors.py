@@ -5,6 +5,7 @@ field of the request names it in `field`.
 """
 
 from collections.abc import Mapping, Sequence
+from errno import EDQUOT, EFBIG, ENOSPC
 from typing import Any, ClassVar
 
 
@@ -83,3 +84,14 @@ class UnavailableError(DomainError):
 
     code = "UNAVAILABLE"
     text = "The service cannot answer right now. Try again in a moment."
+
+
+class StorageFullError(UnavailableError):
+    code = "STORAGE_FULL"
+    text = "There is no room on the server's disk right now. Try again in a moment."
+
+
+def is_full(error: Exception) -> bool:
+    """Tell whether a disk, or a share of it, is full. Python then finds no place for files."""
+    has_no_place = isinstance(error, FileNotFoundError) and "temporary directory" in str(error)
+    return has_no_place or (isinstance(error, OSError) and error.errno in {ENOSPC, EDQUOT, EFBIG})

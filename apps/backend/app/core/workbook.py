@@ -3,14 +3,16 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import DEVNULL
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, Any, BinaryIO, Final
 
 from xlsxwriter import Workbook
+from xlsxwriter.exceptions import FileCreateError
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
@@ -18,6 +20,8 @@ from app.core.errors import InvalidInputError
 from app.core.spreadsheet import json_text
 
 MAX_CELL_CHARACTERS: Final = 32_767  # A limit of the format.
+MAX_SHEET_BYTES: Final = 2**30  # On the disk, where it is written before it is sent.
+ROWS_BETWEEN_LOOKS: Final = 1000
 WIDTH: Final = 20  # Characters: a moment must have room, or #### is shown in its place.
 READER: Final = (sys.executable, "-I", str(Path(__file__).with_name("workbook_reader.py")))
 READER_SECONDS: Final = 90
@@ -38,19 +42,40 @@ class UnreadableWorkbookError(InvalidInputError):
     field = "file"
 
 
+class SheetTooLargeError(InvalidInputError):
+    code = "SHEET_TOO_LARGE"
+    text = "These rows are too large for a spreadsheet. Narrow them, or ask for csv."
+    field = "format"
+
+
 def write_workbook(file: IO[bytes], *, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Text stays text: nothing in it becomes a formula or a link. Moments are dates, in UTC."""
-    with Workbook(file, {"constant_memory": True}) as workbook:
+    with TemporaryDirectory() as folder:
+        workbook = Workbook(file, {"constant_memory": True, "tmpdir": folder})
         bold = workbook.add_format({"bold": True})
         moment = workbook.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
         sheet = workbook.add_worksheet()
         sheet.freeze_panes(1, 0)
         sheet.set_column(0, len(names) - 1, WIDTH)
-        for column, name in enumerate(names):
-            sheet.write_string(0, column, name, bold)
-        for number, row in enumerate(rows, start=1):
-            for column, value in enumerate(row):
-                _write_cell(sheet, number, column, value, moment)
+        with closing(sheet.row_data_fh):
+            for column, name in enumerate(names):
+                sheet.write_string(0, column, name, bold)
+            for number, row in enumerate(_bounded(rows, Path(folder)), start=1):
+                for column, value in enumerate(row):
+                    _write_cell(sheet, number, column, value, moment)
+            try:
+                workbook.close()
+            except FileCreateError as error:
+                raise error.args[0] from None  # The OSError.
+
+
+def _bounded(rows: Iterable[Sequence[Any]], folder: Path) -> Iterator[Sequence[Any]]:
+    """Raises SheetTooLargeError."""
+    for number, row in enumerate(rows):
+        yield row
+        is_due = number % ROWS_BETWEEN_LOOKS == 0
+        if is_due and sum(one.stat().st_size for one in folder.iterdir()) > MAX_SHEET_BYTES:
+            raise SheetTooLargeError
 
 
 def _write_cell(sheet: Worksheet, row: int, column: int, value: Any, moment: Format) -> None:

@@ -5,11 +5,9 @@ through SQLAlchemy, over the same connection. The driver commits by itself: so a
 round trip, and a unit of work sends its BEGIN together with its first statement.
 """
 
-from collections import Counter
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import psycopg2  # type: ignore[import-untyped]  # Ships no types.
-import structlog
 from psycopg2.extensions import (  # type: ignore[import-untyped]  # Likewise.
     TRANSACTION_STATUS_IDLE,
     TRANSACTION_STATUS_INERROR,
@@ -20,26 +18,7 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from app.db.integrity import FORGOTTEN, error_of_driver
-from app.db.statements import BEGIN, HELD
-
-log = structlog.get_logger("backdesk.database")
-
-MOST_FORGOTTEN: Final = 20
-_forgotten: Final = Counter[str]()  # How often a prepared statement was not known, by error.
-
-
-def note_useless(sqlstate: str | None) -> None:
-    if sqlstate is not None and sqlstate in FORGOTTEN:
-        _forgotten[sqlstate] += 1
-        if _forgotten.total() == MOST_FORGOTTEN:
-            log.warning("nothing is prepared any more: connections are pooled elsewhere")
-
-
-def forgets_too_often() -> bool:
-    """Tell whether to prepare statements has proved useless, as behind a pooler that lends
-    connections by transaction.
-    """
-    return _forgotten.total() >= MOST_FORGOTTEN
+from app.db.statements import BEGIN, HELD, pop_held
 
 
 class DriverSession(Session):
@@ -76,7 +55,6 @@ class DriverSession(Session):
             self._lent.invalidate(error)
             if self._may_go_on:
                 self._lent = self._connection = None  # Whatever runs next takes another one.
-            note_useless(error.pgcode)
             if error.pgcode not in FORGOTTEN:
                 engine: Any = self.bind
                 engine.dispose()
@@ -123,14 +101,16 @@ class UnitOfWork(DriverSession):
             raise RuntimeError("A transaction that has failed cannot be committed.")
         if driver is None:
             return
-        held = self._lent.info.pop(HELD, "") if statement == "COMMIT" else ""
+        info = self._lent.info
+        is_held = statement == "COMMIT" and info.get(HELD, BEGIN) not in {"", BEGIN}
         try:
-            if held not in {"", BEGIN} or _is_in_transaction(driver):
+            if is_held or _is_in_transaction(driver):
+                held = pop_held(driver, info) if is_held else ""
                 with driver.cursor() as cursor:
                     cursor.execute(f"{held}{statement}")
         except psycopg2.Error as error:
             raise self.error_of(error, statement) from error
-        self._lent.info[HELD] = BEGIN
+        info[HELD] = BEGIN
 
 
 class ExportingSession(Session):

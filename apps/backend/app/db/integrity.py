@@ -74,8 +74,8 @@ _BY_SQLSTATE: Final[Mapping[str, type[DomainError]]] = {
 FORGOTTEN: Final = frozenset({"26000", "42P05", "0A000"})
 # Another connection does better. After a fail-over, another server writes.
 USELESS: Final = FORGOTTEN | {READ_ONLY_TRANSACTION}
-# Connections lost, resources gone, shutting down.
-_UNREACHABLE: Final = ("08", "53", "57P", READ_ONLY_TRANSACTION)
+# Connections lost, resources gone (a full disk too), shutting down, faults of the machine.
+_UNREACHABLE: Final = ("08", "53", "57P", "58", READ_ONLY_TRANSACTION)
 
 
 @contextmanager

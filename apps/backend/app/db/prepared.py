@@ -17,14 +17,9 @@ from sqlalchemy import Insert, Select, Update
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
-from app.db.driver_session import (
-    DriverSession,
-    ReadingSession,
-    UnitOfWork,
-    forgets_too_often,
-)
+from app.db.driver_session import DriverSession, ReadingSession, UnitOfWork
 from app.db.integrity import postgresql
-from app.db.statements import EXPLAINED, HELD, take_held, with_options
+from app.db.statements import EXPLAINED, HELD, LOCAL_SETTINGS, take_held, with_options
 
 RUNS_BEFORE_PREPARED: Final = 3
 MOST_PREPARED: Final = 200  # On one connection.
@@ -124,7 +119,9 @@ class Prepared:
         return self._sql if name is None else self._execution(name)
 
     def _is_to_be_prepared(self, lent: PoolProxiedConnection) -> bool:
-        if not self.has_one_plan or self.runs < RUNS_BEFORE_PREPARED or forgets_too_often():
+        if not self.has_one_plan or self.runs < RUNS_BEFORE_PREPARED:
+            return False
+        if LOCAL_SETTINGS in lent.info:  # The next transaction may be on another connection.
             return False
         known: dict[str, str] = lent.info.setdefault(_KNOWN, {})
         return self._key not in known and len(known) < MOST_PREPARED

@@ -6,14 +6,14 @@ Nothing connects before the first statement: importing the application needs no 
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Engine, ExceptionContext, create_engine, event
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
@@ -29,23 +29,15 @@ from app.db.driver_session import (
     ReadingSession,
     UnitOfWork,
     end_open_transaction,
-    note_useless,
 )
 from app.db.integrity import USELESS
 from app.db.sqlite import SINGLE_STATEMENTS
-from app.db.statements import heed_options
+from app.db.statements import LOCAL_SETTINGS, heed_options
 
 IDLE_SECONDS_BEFORE_PING: Final = 5.0
 JOB_THREADS: Final = 1
 ORIGIN: Final = "origin"  # The key of a session's `info`: who is at work in it.
 _REHEARSAL: Final = "rehearsal"  # Likewise: nothing of it is to stay.
-
-# PostgreSQL looks whether anybody is still there, also while it has nothing to send.
-_FOR_EXPORTS: Final = {
-    "application_name": "backdesk-export",
-    "default_transaction_read_only": "on",
-    "client_connection_check_interval": "1s",
-}
 
 _building = threading.Lock()
 
@@ -87,17 +79,8 @@ def _build() -> _Database:
 def _create_engine(settings: Settings) -> Engine:
     long_ones = settings.IMPORTS_AT_ONCE + settings.EXPORTS_AT_ONCE
     threads = settings.DB_POOL_SIZE + long_ones + HASHES_AT_ONCE + JOB_THREADS
-    engine = create_engine(
-        settings.database_url,
-        poolclass=QueuePool,
-        pool_size=threads,  # A connection for every one of them.
-        max_overflow=0,
-        pool_timeout=settings.DB_POOL_TIMEOUT_SECONDS,
-        hide_parameters=True,
-        connect_args=_connect_args(settings, seconds=settings.STATEMENT_TIMEOUT_SECONDS),
-    )
-    _adapt(engine, settings, seconds=settings.STATEMENT_TIMEOUT_SECONDS)
-    return engine
+    seconds = settings.STATEMENT_TIMEOUT_SECONDS
+    return _engine(settings, size=threads, seconds=seconds)  # A connection for every one of them.
 
 
 def _create_export_engine(settings: Settings) -> Engine:
@@ -105,29 +88,57 @@ def _create_export_engine(settings: Settings) -> Engine:
     rows.
     """
     seconds = settings.EXPORT_TIMEOUT_SECONDS
-    engine = create_engine(
-        settings.database_url,
-        poolclass=QueuePool,
-        pool_size=settings.EXPORTS_AT_ONCE,
-        max_overflow=0,
-        pool_timeout=settings.DB_POOL_TIMEOUT_SECONDS,
-        hide_parameters=True,
-        connect_args=_connect_args(settings, seconds=seconds, **_FOR_EXPORTS),
-    )
-    _adapt(engine, settings, seconds=seconds)
+    engine = _engine(settings, size=settings.EXPORTS_AT_ONCE, seconds=seconds, is_export=True)
     if settings.is_sqlite:
         return engine.execution_options(**{SINGLE_STATEMENTS: True})  # It must keep no writer out.
     allow_copying(engine)
+    return engine.execution_options(postgresql_readonly=True)
+
+
+@contextmanager
+def migrating() -> Iterator[Connection]:
+    """Connect past a pooler, where `DATABASE_DIRECT_URL` names a way."""
+    settings = get_settings()
+    engine = get_engine()
+    if settings.direct_url is not None:
+        seconds = settings.STATEMENT_TIMEOUT_SECONDS
+        engine = _engine(settings, url=settings.direct_url, size=1, seconds=seconds)
+    with engine.connect() as connection:
+        yield connection
+    if engine is not get_engine():
+        engine.dispose()
+
+
+def _engine(
+    settings: Settings,
+    *,
+    url: URL | None = None,
+    size: int,
+    seconds: float,
+    is_export: bool = False,
+) -> Engine:
+    engine = create_engine(
+        url or settings.database_url,
+        poolclass=QueuePool,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=settings.DB_POOL_TIMEOUT_SECONDS,
+        hide_parameters=True,
+        connect_args=_connect_args(settings, is_export=is_export),
+    )
+    _adapt(engine, settings, seconds=seconds, is_export=is_export)
     return engine
 
 
-def _adapt(engine: Engine, settings: Settings, *, seconds: float) -> None:
+def _adapt(engine: Engine, settings: Settings, *, seconds: float, is_export: bool) -> None:
     if settings.is_sqlite:
         with suppress(OSError):  # Connecting tells what is wrong with the place.
             folder = Path(str(settings.database_url.database)).parent
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         sqlite.adapt(engine, statement_seconds=seconds)
     else:
+        event.listen(engine, "connect", partial(_set_up, _server_settings(seconds, is_export)))
+        event.listen(engine, "begin", _open_transaction)
         event.listen(engine, "reset", end_open_transaction)
         event.listen(engine, "handle_error", _leave_useless)
         heed_options(engine)
@@ -191,24 +202,50 @@ def _refuse_commit(db: Session) -> None:
         raise RuntimeError("A rehearsal must not be committed.")
 
 
-def _connect_args(settings: Settings, *, seconds: float, **more: str) -> dict[str, Any]:
+def _connect_args(settings: Settings, *, is_export: bool) -> dict[str, Any]:
     if settings.is_sqlite:
         return {"timeout": settings.DB_POOL_TIMEOUT_SECONDS, "check_same_thread": False}
-    statement_ms = math.ceil(seconds * 1000)
-    options = {
-        "application_name": "backdesk",
-        "client_encoding": "UTF8",
-        "timezone": "UTC",
-        "statement_timeout": statement_ms,
-        "lock_timeout": statement_ms // 2,
-        "idle_in_transaction_session_timeout": statement_ms * 2,
-        **more,
-    }
     return {
         "connect_timeout": settings.DB_CONNECT_TIMEOUT_SECONDS,
         "keepalives_idle": 30,
-        "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+        "client_encoding": "UTF8",
+        "application_name": "backdesk-export" if is_export else "backdesk",
     }
+
+
+def _server_settings(seconds: float, is_export: bool) -> Mapping[str, str]:
+    milliseconds = math.ceil(seconds * 1000)
+    values = {
+        "timezone": "UTC",
+        "statement_timeout": str(milliseconds),
+        "lock_timeout": str(milliseconds // 2),
+        "idle_in_transaction_session_timeout": str(milliseconds * 2),
+    }
+    if is_export:  # PostgreSQL looks whether anybody is there, also while it has nothing to send.
+        values["client_connection_check_interval"] = "1s"
+    return values
+
+
+def _set_up(values: Mapping[str, str], driver: Any, record: ConnectionPoolEntry) -> None:
+    """Set them once, or in each transaction where a pooler (PgBouncer, say) lends another server's
+    connection for each. It is told by the process that answers: not the one that greeted us.
+    """
+    calls = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in values.items())
+    driver.autocommit = True
+    with driver.cursor() as cursor:
+        cursor.execute(f"SELECT {calls} WHERE pg_backend_pid() = {driver.info.backend_pid}")
+        if cursor.rowcount == 0:
+            local = (f"SET LOCAL {name} = '{value}'; " for name, value in values.items())
+            record.info[LOCAL_SETTINGS] = "".join(local)
+    driver.autocommit = False
+
+
+def _open_transaction(connection: Connection) -> None:
+    """What comes first may be a cursor or a COPY, which nothing can stand before."""
+    driver: Any = connection.connection.dbapi_connection
+    if LOCAL_SETTINGS in connection.info and not driver.autocommit:
+        with driver.cursor() as cursor:
+            cursor.execute(connection.info[LOCAL_SETTINGS])
 
 
 def _leave_useless(context: ExceptionContext) -> None:
@@ -216,7 +253,6 @@ def _leave_useless(context: ExceptionContext) -> None:
     sqlstate = getattr(context.original_exception, "pgcode", None)
     if sqlstate in USELESS:
         context.is_disconnect = True
-        note_useless(sqlstate)
 
 
 def _note_return(_connection: Any, record: ConnectionPoolEntry) -> None:

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from psycopg2.extensions import (  # type: ignore[import-untyped]  # Ships no types.
+    TRANSACTION_STATUS_IDLE,
+)
 from sqlalchemy import Connection, Engine, event
 
 # Its own time, shorter than STATEMENT_TIMEOUT_SECONDS. On either database.
@@ -15,6 +18,8 @@ EXPLAINED: Final = "explained"
 # the next one, in the same round trip.
 HELD: Final = "held"
 BEGIN: Final = "BEGIN; "
+# Likewise: what each transaction begins with, on a connection that a pooler lends by transaction.
+LOCAL_SETTINGS: Final = "local_settings"
 
 
 def heed_options(engine: Engine) -> None:
@@ -42,11 +47,19 @@ def take_held(cursor: Any, info: dict[Any, Any]) -> str:
     """Return what is to stand before the next statement. What the driver would take for parameters
     is sent at once.
     """
-    held: str = info.pop(HELD, "")
+    held = pop_held(cursor.connection, info)
     if "%" not in held:
         return held
     cursor.execute(held)
     return ""
+
+
+def pop_held(driver: Any, info: dict[Any, Any]) -> str:
+    held: str = info.pop(HELD, "")
+    local: str | None = info.get(LOCAL_SETTINGS)
+    if local is None or driver.get_transaction_status() != TRANSACTION_STATUS_IDLE:
+        return held
+    return f"{BEGIN}{local}{held.removeprefix(BEGIN)}" if held else local
 
 
 def with_options(statement: str, options: Mapping[str, Any]) -> str:
