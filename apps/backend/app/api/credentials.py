@@ -62,17 +62,12 @@ FoundCredentials = Annotated[crud_auth.Credentials | None, Depends(find_credenti
 
 
 class LoginLimit(RouteLimit):
-    """One account counts as one, by whichever name; unknown names count alike, so that a refusal
-    tells nothing about who is known.
+    """Counts by the name as typed, and looks nobody up: an account's e-mail and user name count
+    apart, as those of nobody do. Else the count would tell which names belong to one account.
     """
 
-    def __call__(
-        self, request: Request, form: Annotated[LoginForm, Form()], found: FoundCredentials
-    ) -> None:
-        if found is not None:
-            count_user(request, self.limit, found.user_id)
-        else:
-            count_name(request, self.limit, crud_auth.stored_form(form.username))
+    def __call__(self, request: Request, form: Annotated[LoginForm, Form()]) -> None:
+        count_name(request, self.limit, crud_auth.stored_form(form.username))
 
 
 limited_by_account: Final = Depends(LoginLimit(LOGIN, per="account"))

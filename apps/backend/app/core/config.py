@@ -6,9 +6,10 @@ The order of the fields counts: a check sees only the fields above its own.
 
 import re
 import secrets
+from collections.abc import Iterable
 from email.utils import parseaddr
 from functools import lru_cache
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -17,15 +18,22 @@ from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationI
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+from zxcvbn import zxcvbn
 
 from app.core.clock import time_zone
 
 TOP: Final = Path(__file__).resolve().parents[4]
-PLACEHOLDERS: Final = ("change", "secret", "example", "placeholder", "your-", "password", "default")
+# Long enough that chance puts none into a random key.
+PLACEHOLDER: Final = re.compile(
+    "change|secret|example|placeholder|your[-_]|password|default|please|replace|insert|set[-_]?me|"
+    "random|secure|sample|dummy|backdesk"
+)
 EXAMPLE_ADMIN_PASSWORD: Final = "change-this-password"  # noqa: S105  Refused outside `local`.
 MAX_SHEET_ROWS: Final = 1_048_575  # Of a spreadsheet, below the heading.
 MIN_KEY_BYTES: Final = 32
-MIN_KEY_CHARACTERS: Final = 10  # Distinct ones: "aaaa…" is long, and no secret.
+MAX_KEY_RATED: Final = 72  # Characters; the rating of more takes ever longer.
+MIN_KEY_GUESSES: Final = 20.0  # Powers of ten. Even 32 random digits take more, "0123…" far fewer.
+MAX_TRUSTED_SHARE: Final = 1 / 64  # Of all addresses; the private networks together are less.
 
 ASYNC_DRIVERS: Final = frozenset({"aiosqlite", "asyncpg", "psycopg_async", "aiopg"})
 
@@ -368,15 +376,18 @@ class Settings(BaseSettings):
     @field_validator("TRUSTED_PROXIES")
     @classmethod
     def refuse_no_network(cls, value: list[str], info: ValidationInfo) -> list[str]:
-        for network in value:
-            try:
-                is_everybody = ip_network(network).prefixlen == 0
-            except ValueError:
-                raise ValueError(
-                    "must hold addresses or networks such as 10.0.0.0/8, not names or *"
-                ) from None
-            if is_everybody and info.data.get("ENVIRONMENT") != "local":
-                raise ValueError("must not hold every address: anyone could choose their own")
+        try:
+            networks = [ip_network(one) for one in value]
+        except ValueError:
+            raise ValueError(
+                "must hold addresses or networks such as 10.0.0.0/8, not names or *"
+            ) from None
+        is_wide = any(_share_of(networks, version) >= MAX_TRUSTED_SHARE for version in (4, 6))
+        if is_wide and info.data.get("ENVIRONMENT") != "local":
+            raise ValueError(
+                "holds too many addresses: anyone among them could choose their own; "
+                "name your proxies' networks"
+            )
         return value
 
     @field_validator("SMTP_USER")
@@ -417,8 +428,16 @@ class Settings(BaseSettings):
 def _refuse_guessable(key: str) -> None:
     if len(key.encode()) < MIN_KEY_BYTES:
         raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes")
-    if len(set(key)) < MIN_KEY_CHARACTERS or any(word in key.lower() for word in PLACEHOLDERS):
-        raise ValueError("is a placeholder, not a random key")
+    lowered = key.lower()
+    guesses = zxcvbn(lowered[:MAX_KEY_RATED])["guesses_log10"]
+    if guesses < MIN_KEY_GUESSES or PLACEHOLDER.search(lowered):
+        raise ValueError("is a placeholder or a pattern, not a random key")
+
+
+def _share_of(networks: Iterable[IPv4Network | IPv6Network], version: int) -> float:
+    """Tell how much of all addresses is in any of the networks."""
+    of_version: list[Any] = [one for one in networks if one.version == version]
+    return float(sum(0.5**one.prefixlen for one in collapse_addresses(of_version)))
 
 
 def _sqlite_file(url: URL) -> Path:

@@ -252,6 +252,44 @@ def test_origin_that_is_foreign_is_refused(page: Page, origin: str) -> None:
     assert_error(response, 403, "CSRF_FAILED")
 
 
+@pytest.mark.parametrize(
+    ("public_url", "host", "origin", "status"),
+    [
+        ("https://panel.example.com", "panel.example.com", "https://panel.example.com", 200),
+        ("https://panel.example.com:443", "panel.example.com", "https://panel.example.com", 200),
+        ("https://panel.example.com", "panel.example.com:443", "https://panel.example.com", 200),
+        ("https://panel.example.com:8443", "10.0.0.7", "https://panel.example.com:8443", 200),
+        ("https://Panel.example.com", "PANEL.example.com", "https://panel.example.com", 200),
+        ("https://panel.example.com", "panel.example.com", "http://panel.example.com", 403),
+        ("https://panel.example.com", "panel.example.com:80", "http://panel.example.com", 403),
+        ("https://panel.example.com", "10.0.0.7", "http://10.0.0.7", 403),
+        ("https://panel.example.com", "panel.example.com", "https://panel.example.com:8443", 403),
+        ("https://panel.example.com", "panel.example.com", "https://panel.example.com:80", 403),
+        ("https://panel.example.com:8443", "10.0.0.7", "https://panel.example.com", 403),
+        ("http://panel.example.com", "panel.example.com", "http://panel.example.com", 200),
+        ("http://panel.example.com", "panel.example.com", "http://panel.example.com:8080", 403),
+    ],
+)
+def test_origin_is_scheme_host_and_port(
+    ann: User, public_url: str, host: str, origin: str, status: int
+) -> None:
+    """Behind a proxy that ends TLS, the request itself comes in clear text."""
+    with client_with(PUBLIC_URL=public_url, ALLOWED_HOSTS="*") as client:
+        login = client.post(LOGIN, params={"mode": "cookie"}, data=FORM, headers={"Host": host})
+        sent = {name: morsel.value for name, morsel in cookies_set_by(login).items()}
+        headers = {
+            "Host": host,
+            "Origin": origin,
+            "Cookie": "; ".join(f"{name}={value}" for name, value in sent.items()),
+            "X-CSRF-Token": login.json()["csrf_token"],
+        }
+        changed = client.patch(ME, json={"full_name": "Ann"}, headers=headers)
+        form = {"params": {"mode": "cookie"}, "data": FORM}
+        again = client.post(LOGIN, headers={"Host": host, "Origin": origin}, **form)  # type: ignore[arg-type]
+
+    assert (changed.status_code, again.status_code) == (status, status)
+
+
 @pytest.mark.parametrize("origin", ["http://testserver", "http://127.0.0.1:8000"])
 def test_origin_of_the_server_itself_is_taken(page: Page, origin: str) -> None:
     """The host that was asked, or the public one of the settings."""

@@ -288,14 +288,60 @@ def test_login_counts_each_spelling_of_a_name_as_one(app_with: AppWith, ann: Use
     assert sign_in(asking, "bob@example.com").status_code == 401
 
 
-def test_login_counts_e_mail_and_user_name_as_one_account(app_with: AppWith, ann: User) -> None:
+# Two names of one account, of two, of none: what they are tells nothing.
+NAMES: dict[str, dict[str, Any]] = {
+    "known": {},
+    "unknown": {"email": "bob@example.com", "username": "bob"},
+    "inactive": {"is_active": False},
+    "unverified": {"is_verified": False},
+    "deleted": {"deleted_at": utc_now()},
+    "without a password": {"hashed_password": None},
+    "known by the one name": {"username": "bob"},
+    "known by the other name": {"email": "bob@example.com"},
+}
+
+
+@pytest.mark.parametrize("names", [("ann.lee@corp.example", "ann.lee"), ("ANN.LEE", "ann.lee")])
+@pytest.mark.parametrize("who", NAMES)
+def test_login_limits_tell_nothing_of_who_exists(
+    app_with: AppWith, db: Session, who: str, names: tuple[str, str]
+) -> None:
+    values = {"email": "ann.lee@corp.example", "username": "ann.lee", "password": PASSWORD}
+    make_user(db, **values | NAMES[who])
+    asking = client(app_with())
+
+    asked = [sign_in(asking, name) for name in (*names, *[names[0]] * 4, *[names[1]] * 4)]
+
+    told = [(limits_in(one)["login"]["r"], one.headers.get("retry-after")) for one in asked]
+    if names[0].lower() != names[1]:
+        assert [left for left, _ in told] == [4, 4, 3, 2, 1, 0, 3, 2, 1, 0]
+        assert {one.status_code for one in asked} == {401}
+    else:
+        assert [left for left, _ in told] == [4, 3, 2, 1, 0, 0, 0, 0, 0, 0]
+        assert told[5:] == [(0, "60")] * 5
+    assert [limits_in(one)["login-address"]["r"] for one in asked] == list(range(29, 19, -1))
+
+
+def test_login_counts_success_as_it_counts_failure(app_with: AppWith, ann: User) -> None:
     asking = client(app_with(RATE_LIMIT_LOGIN="2/minute"))
 
-    answers = [sign_in(asking, name) for name in (ann.email, ann.username)]
+    answers = [sign_in(asking, ann.email, password) for password in (PASSWORD, WRONG, PASSWORD)]
 
-    assert [answer.status_code for answer in answers] == [401, 401]
-    assert sign_in(asking, ann.username, password=PASSWORD).status_code == 429
-    assert sign_in(asking, ann.email, password=PASSWORD).status_code == 429
+    assert [answer.status_code for answer in answers] == [200, 401, 429]
+    assert sign_in(asking, ann.username, PASSWORD).status_code == 200
+
+
+def test_login_beyond_the_limit_looks_nobody_up(
+    app_with: AppWith, ann: User, statements: list[str]
+) -> None:
+    asking = client(app_with(RATE_LIMIT_LOGIN="1/minute"))
+    sign_in(asking)
+    statements.clear()
+
+    response = sign_in(asking)
+
+    assert response.status_code == 429
+    assert statements == []
 
 
 def test_login_counts_unknown_names_alike(app_with: AppWith, ann: User) -> None:
@@ -742,7 +788,7 @@ def test_redis_holds_no_name_that_was_typed(
     with Redis.from_url(redis.url) as connection:
         keys = b" ".join(connection.keys()).decode()
 
-    assert (keys.count("login:user:"), keys.count("login:name:")) == (1, 1)
+    assert (keys.count("login:user:"), keys.count("login:name:")) == (0, 2)
     assert keys.count("letters:name:") == 1
     assert "ann" not in keys
     assert "typed" not in keys

@@ -11,6 +11,7 @@ from typing import Any
 
 import jwt
 import pytest
+import time_machine
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy.orm import Session
@@ -21,6 +22,7 @@ from app.core.security import create_access_token, present_key_id
 from app.models import User
 from tests.assertions import assert_error
 from tests.factories import make_login, make_session, make_token, make_user
+from tests.later import later
 from tests.letters import last_token
 from tests.settings import client_with
 
@@ -338,6 +340,67 @@ def test_token_of_another_time_is_refused(
     now = int(time.time())
 
     response = ask(anonymous, forge(HEADER, claims | {"iat": now + issued, "exp": now + expires}))
+
+    assert_error(response, 401, "INVALID_TOKEN")
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize(
+    ("times", "is_taken"),
+    [
+        ({"iat": 5, "exp": 5 + LIFETIME_SECONDS}, True),
+        ({"iat": 9, "exp": 9 + LIFETIME_SECONDS}, True),
+        ({"iat": 0, "nbf": 9}, True),
+        ({"iat": -100, "nbf": -100, "exp": 100}, True),
+        ({"iat": 12, "exp": 12 + LIFETIME_SECONDS}, False),
+        ({"iat": 60}, False),
+        ({"iat": 0, "nbf": 12}, False),
+        ({"iat": -100, "nbf": 60, "exp": 100}, False),
+        ({"iat": -100, "exp": 1}, True),
+        ({"iat": -100, "exp": 0}, False),
+        ({"iat": -100, "exp": -1}, False),
+        ({"iat": -100, "exp": -9}, False),
+        ({"iat": 5, "exp": 6 + LIFETIME_SECONDS}, False),  # Lasts longer than any of ours.
+    ],
+)
+def test_token_of_a_clock_ahead_is_taken_within_ten_seconds(
+    anonymous: TestClient,
+    claims: dict[str, Any],
+    times: dict[str, int],
+    is_taken: bool,
+    again: bool,
+) -> None:
+    with time_machine.travel(utc_now().replace(microsecond=0), tick=False):
+        now = int(time.time())
+        token = forge(HEADER, claims | {name: now + second for name, second in times.items()})
+        if again:
+            ask(anonymous, token)
+
+        response = ask(anonymous, token)
+
+    assert response.status_code == (200 if is_taken else 401)
+
+
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+def test_token_seen_before_is_refused_once_its_time_lies_ahead(
+    anonymous: TestClient, claims: dict[str, Any], claim: str
+) -> None:
+    """The clock was set back meanwhile: that a token's signature is known makes it no older."""
+    token = forge(HEADER, claims | {claim: int(time.time())})
+    before = ask(anonymous, token)
+
+    with later(hours=-1):
+        response = ask(anonymous, token)
+
+    assert before.status_code == 200
+    assert_error(response, 401, "INVALID_TOKEN")
+
+
+@pytest.mark.parametrize("value", ["1", None, 1.5, [], {}])
+def test_token_with_no_number_for_its_beginning_is_refused(
+    anonymous: TestClient, claims: dict[str, Any], value: Any
+) -> None:
+    response = ask(anonymous, forge(HEADER, claims | {"nbf": value}))
 
     assert_error(response, 401, "INVALID_TOKEN")
 

@@ -1,3 +1,4 @@
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,34 @@ def test_settings_of_production_may_be_complete(configure: Configure) -> None:
     assert not settings.is_sqlite
 
 
+@pytest.mark.parametrize(
+    "make", [secrets.token_hex, secrets.token_urlsafe, lambda size: secrets.token_bytes(size).hex()]
+)
+@pytest.mark.parametrize("size", [32, 48, 96])
+def test_settings_take_random_keys(
+    configure: Configure, make: Callable[[int], str], size: int
+) -> None:
+    keys = {make(size) for _ in range(20)}
+
+    for key in keys:
+        settings = configure(**PRODUCTION | {"SECRET_KEY": key})
+        assert settings.SECRET_KEY.get_secret_value() == key
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,127.0.0.0/8,fc00::/7,fe80::/10",
+        "103.21.244.0/22,104.16.0.0/13,2400:cb00::/32",
+        "192.0.2.7,2001:db8::7",
+    ],
+)
+def test_settings_take_the_networks_that_proxies_are_in(configure: Configure, value: str) -> None:
+    settings = configure(**PRODUCTION | {"TRUSTED_PROXIES": value})
+
+    assert value.split(",") == settings.TRUSTED_PROXIES
+
+
 def test_settings_of_local_make_a_key_up(configure: Configure) -> None:
     keys = {configure().SECRET_KEY.get_secret_value() for _ in range(2)}
 
@@ -110,12 +139,39 @@ def test_settings_know_an_unlimited_quota(configure: Configure) -> None:
         ("SECRET_KEY", "CHANGE_THIS_KEY_TO_SOMETHING_ELSE_1234"),
         ("SECRET_KEY", "your-key-goes-here-0123456789-abcdefgh"),
         ("SECRET_KEY", "this-is-my-super-secret-key-1234567890"),
+        ("SECRET_KEY", "0123456789" * 4),
+        ("SECRET_KEY", "abcdefghijklmnopqrstuvwxyz0123456789"),
+        ("SECRET_KEY", "AbCdEfGhIjKlMnOpQrStUvWxYz012345"),
+        ("SECRET_KEY", "0123456789abcdef0123456789abcdef"),
+        ("SECRET_KEY", "zyxwvutsrqponmlkjihgfedcba9876543210"),
+        ("SECRET_KEY", "qwertyuiopasdfghjklzxcvbnm1234567890"),
+        ("SECRET_KEY", "xK9-mJ2_xK9-mJ2_xK9-mJ2_xK9-mJ2_xK9-mJ2_"),
+        ("SECRET_KEY", "00112233445566778899aabbccddeeff"),
+        ("SECRET_KEY", "deadbeef" * 5),
+        ("SECRET_KEY", "Passw0rd!Passw0rd!Passw0rd!Passw0rd!"),
+        ("SECRET_KEY", "please-set-me-to-something-long-and-good"),
+        ("SECRET_KEY", "PLEASE_SET_ME_PLEASE_SET_ME_PLEASE_SET"),
+        ("SECRET_KEY", "set_me_before_going_live_1234567890abc"),
+        ("SECRET_KEY", "replace-this-by-a-key-of-your-own-4711"),
+        ("SECRET_KEY", "insert-a-long-key-here-before-the-start"),
+        ("SECRET_KEY", "some random text that nobody will guess"),
+        ("SECRET_KEY", "YOUR_KEY_GOES_HERE_0123456789_abcdefgh"),
+        ("SECRET_KEY", "yoursecretkeyyoursecretkeyyoursecretkey"),
+        ("SECRET_KEY_PREVIOUS", "0123456789" * 4),
+        ("SECRET_KEY_PREVIOUS", "please-set-me-to-something-long-and-good"),
         ("SECRET_KEY_PREVIOUS", "kR7-vQ2_mX9pL4tZ8wB1nC6yD3fG5h"),
         ("SECRET_KEY_PREVIOUS", "a" * 64),
         ("SECRET_KEY_PREVIOUS", "changeme-changeme-changeme-changeme"),
         ("SECRET_KEY_PREVIOUS", STRONG_KEY),
         ("TRUSTED_PROXIES", "0.0.0.0/0"),
         ("TRUSTED_PROXIES", '["10.0.0.0/8", "::/0"]'),
+        ("TRUSTED_PROXIES", "0.0.0.0/1,128.0.0.0/1"),
+        ("TRUSTED_PROXIES", "128.0.0.0/1"),
+        ("TRUSTED_PROXIES", "::/1,8000::/1"),
+        ("TRUSTED_PROXIES", "2000::/3"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,64.0.0.0/4"),
+        ("TRUSTED_PROXIES", ",".join(f"{first}.0.0.0/8" for first in range(1, 255))),
+        ("TRUSTED_PROXIES", ",".join(f"{first}.0.0.0/8" for first in range(1, 255, 2))),
         ("FIRST_ADMIN_PASSWORD", "change-this-password"),
         ("ALLOWED_ORIGINS", '["*"]'),
         ("ALLOWED_ORIGINS", "https://panel.example.com,*"),
