@@ -11,7 +11,7 @@ from fastapi import Query, Response
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
-from app.api.sent import KEEP_SENT
+from app.api.sent import Sent
 from app.api.uploads import Upload
 from app.api.wording import text_of
 from app.core.errors import InvalidInputError
@@ -68,7 +68,7 @@ def open_upload(upload: Upload, given: FileFormat | None, schema: type[ImportSch
 
 
 def read_chunks(opened: RecordFile, schema: type[Row]) -> Iterator[Chunk[Row]]:
-    adapter: TypeAdapter[list[Row]] = TypeAdapter(list[Annotated[schema, KEEP_SENT]])  # type: ignore[valid-type]  # Known when called.
+    adapter: TypeAdapter[list[Row]] = TypeAdapter(list[Sent[schema]])  # type: ignore[valid-type]  # Known when called.
     rows = opened.rows()
     while some := list(islice(rows, CHUNK_ROWS)):
         refusals = Refusals(under="rows", lines={row.index: row.line for row in some})

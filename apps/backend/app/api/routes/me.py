@@ -7,12 +7,12 @@ from app.api.dry_run import rehearsable
 from app.api.etags import KnownTags, answer_record
 from app.api.problems import READ_RECORD_ANSWERS, RECORD_ANSWERS, delete_answers, problems
 from app.api.routing import Router
-from app.api.sent import SentUser
+from app.api.sent import Sent
 from app.api.users import LockedMe, tag_of_record, tag_of_user
 from app.crud import user as crud_user
 from app.crud.listing import Record
 from app.models.user import User
-from app.schemas.user import UserPermissions, UserPublic
+from app.schemas.user import UserPermissions, UserPublic, UserUpdate
 
 router = Router(prefix="/users/me", tags=["users"])
 
@@ -50,7 +50,7 @@ def update_me(
     db: DbSession,
     actor: CurrentUser,
     me: LockedMe,
-    user_in: SentUser,
+    user_in: Sent[UserUpdate],
 ) -> User:
     """Change your own profile; the rest stays as it is.
 
