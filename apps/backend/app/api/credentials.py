@@ -25,7 +25,7 @@ from app.api.limits import (
     count_session,
     count_user,
 )
-from app.api.sent import SentUser
+from app.api.sent import Sent
 from app.core.errors import NotAuthenticatedError
 from app.core.origin import Origin
 from app.core.permissions import Principal
@@ -246,13 +246,13 @@ def _hash_passwords(
 
 
 def hash_passwords(
-    request: Request, user_id: UserId, user_in: SentUser, actor: CurrentUser
+    request: Request, user_id: UserId, user_in: Sent[UserUpdate], actor: CurrentUser
 ) -> crud_user.Passwords:
     return _hash_passwords(request, user_id, user_in, actor)
 
 
 def hash_my_passwords(
-    request: Request, user_in: SentUser, actor: CurrentUser
+    request: Request, user_in: Sent[UserUpdate], actor: CurrentUser
 ) -> crud_user.Passwords:
     return _hash_passwords(request, actor.id, user_in, actor)
 

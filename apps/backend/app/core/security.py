@@ -98,8 +98,8 @@ def _unusable_hash() -> str:
 
 
 def verify_password(password: str, hashed_password: str | None) -> bool:
-    """Take the same time whether or not there is a hash to compare with. Hashes of earlier releases
-    are of what was typed: where that is not in NFKC, it is tried too.
+    """Take the same time whether or not there is a hash to compare with. Those of earlier releases
+    are of what was typed, whatever its form.
     """
     forms = dict.fromkeys([normalise(password), password])
     return any(_matches(form, hashed_password) for form in forms)
@@ -123,15 +123,14 @@ def _matches(password: str, hashed_password: str | None) -> bool:
 
 
 def renewed_hash(password: str, hashed_password: str | None) -> str | None:
-    """Hash anew what was hashed at another cost than today's, or may be of a password that is not
-    in NFKC; else return None.
+    """Hash anew what was hashed at another cost than today's, or may not be of the password's NFKC.
 
     The salt stays, so that two who sign in at once come by the same hash.
     """
     form = normalise(password)
-    if hashed_password is None:
-        return None
-    if form == password and not _passwords.needs_update(hashed_password):
+    if hashed_password is None or (
+        form == password and not _passwords.needs_update(hashed_password)
+    ):
         return None
     salt = argon2.from_string(hashed_password).salt
     with _hashing:

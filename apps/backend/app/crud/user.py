@@ -232,7 +232,7 @@ def check_passwords(
     user = db.scalar(select(User).where(User.id == user_id, visible_to(actor)))
     if user is None:
         raise UserNotFoundError
-    refuse_forbidden_changes(user, _changes(user, user_in), actor)
+    refuse_forbidden_changes(user, user_in.changes_of(vars(user)), actor)
     if user_in.password is not None:
         refuse_easy_password(user_in.password, email=user.email, username=user.username)
     return user.hashed_password
@@ -255,7 +255,7 @@ def update_user(
     Raises FieldsNotPermittedError, PermissionDeniedError, CurrentPasswordWrongError,
     PasswordTooEasyError, LastAdminError, EmailTakenError, UsernameTakenError.
     """
-    changes = _changes(user, user_in)
+    changes = user_in.changes_of(vars(user))
     refuse_forbidden_changes(user, changes, actor)
     if "email" in changes and user.id == actor.id:
         _refuse_unconfirmed(user, passwords)
@@ -322,11 +322,6 @@ def shut_out_all(db: Session, *, user_ids: Collection[int]) -> None:
     """Do so for many. Whoever does holds the users' rows."""
     end_sessions_of_all(db, user_ids=user_ids)
     withdraw_tokens_of_all(db, user_ids=user_ids)
-
-
-def _changes(user: User, user_in: UserUpdate) -> dict[str, Any]:
-    """Leave out what is sent with its present value: panels send the whole record back."""
-    return user_in.changes_of(vars(user))
 
 
 def delete_user(db: Session, *, user: User, actor: Principal) -> None:

@@ -1,7 +1,10 @@
 """What may be set on a user, by whom. Pure rules: no statement stands here."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final
+
+from pydantic_core import PydanticCustomError
 
 from app.core.config import get_settings
 from app.core.errors import InvalidInputError, PermissionDeniedError
@@ -9,6 +12,7 @@ from app.core.permissions import Permission, Principal, Role, Scope
 from app.core.security import is_common_password
 from app.core.text import fold, text_key, visible
 from app.models.user import User
+from app.schemas.user import normalise_email
 
 # Nobody sets these of their own account, whatever their role.
 PRIVILEGED: Final = frozenset(
@@ -56,6 +60,8 @@ def refuse_easy_password(
     shown = fold(visible(password))
     if not shown:
         raise PasswordTooEasyError(reason="it holds nothing but blanks", field=field)
+    with suppress(PydanticCustomError):  # It is no address.
+        shown = normalise_email(shown)
     if shown in {email, email.partition("@")[0], username}:
         raise PasswordTooEasyError(reason="it is your e-mail or user name", field=field)
     if is_common_password(shown):

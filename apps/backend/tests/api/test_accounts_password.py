@@ -1,6 +1,7 @@
 """Passwords: set by the link of a letter or by who knows the present one, and which are taken."""
 
 import json
+import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -539,7 +540,29 @@ def test_password_of_another_form_is_refused_without_hashing(
 
 
 @WAYS
-@pytest.mark.parametrize("password", ["password1", "PassWord1", "Ann@EXAMPLE.com", "AnnLee-2"])
+@pytest.mark.parametrize(
+    "password",
+    [
+        "password1",
+        "PassWord1",
+        "Ann@EXAMPLE.com",
+        "AnnLee-2",
+        "12345678 ",
+        "\u00a0PassWord1\n",
+        "\uff50assword1",
+        "pass\u200bword1",
+        " " * 8,
+        "\n" * 9,
+        "\t \u3000" * 3,
+        "\u200d" * 8,
+        "\u2800" * 128,
+        "\u00ad\u3164" * 4,
+        " annlee-2 ",
+        "\uff21\uff2e\uff2eLEE-2",
+        "ann\uff20example.com",
+    ],
+    ids=ascii,
+)
 def test_password_that_is_easy_is_refused_without_hashing(
     set_password: SetPassword, hashes: list[str], way: str, password: str
 ) -> None:
@@ -547,6 +570,72 @@ def test_password_that_is_easy_is_refused_without_hashing(
 
     assert_error(response, 422, "PASSWORD_TOO_EASY", field_of(way))
     assert hashes == []
+
+
+@pytest.mark.parametrize("password", ["ann@münchen.example", "ANN@mu\u0308nchen.example"])
+def test_password_that_is_the_international_address_is_refused(
+    as_admin: TestClient, password: str
+) -> None:
+    body = {"email": "ann@münchen.example", "password": password}
+
+    response = as_admin.post("/api/v1/users/", json=body)
+
+    assert_error(response, 422, "PASSWORD_TOO_EASY", "password")
+
+
+@WAYS
+@pytest.mark.parametrize(
+    ("given", "typed"),
+    [
+        ("caf\u00e9-am-fluss", "cafe\u0301-am-fluss"),
+        ("cafe\u0301-am-fluss", "caf\u00e9-am-fluss"),
+        ("ti\u1ebfng vi\u1ec7t", "tie\u0302\u0301ng vie\u0323\u0302t"),
+        ("\ud55c" * 8, "\u1112\u1161\u11ab" * 8),
+        ("\ud55c" * 128, "\u1112\u1161\u11ab" * 128),
+        ("\ufb01sh-and-chips", "fish-and-chips"),
+        ("wall\u00a0paper", "wall paper"),
+        ("\ufdfa" * 128, "\ufdfa" * 128),
+    ],
+    ids=ascii,
+)
+def test_password_set_in_one_form_signs_in_typed_in_another(
+    anonymous: TestClient, set_password: SetPassword, given: str, typed: str
+) -> None:
+    response = set_password(given)
+
+    assert response.is_success, response.text
+    assert [sign_in(anonymous, one) for one in (typed, given)] == [200, 200]
+    assert sign_in(anonymous, f"?{unicodedata.normalize('NFC', typed)[1:]}") == 401
+
+
+@WAYS
+@pytest.mark.parametrize(
+    "password", ["e\u0301" * 7, "\ufdfa", "e\u0301" * 129, "\ufb01" * 129], ids=ascii
+)
+def test_password_is_counted_in_the_form_that_has_fewer_characters(
+    set_password: SetPassword, way: str, password: str
+) -> None:
+    response = set_password(password)
+
+    assert_error(response, 422, "INVALID_REQUEST", field_of(way))
+
+
+@pytest.mark.parametrize("current", ["caf\u00e9-am-fluss", "cafe\u0301-am-fluss"], ids=ascii)
+def test_current_password_is_taken_in_any_form(
+    client_of: Callable[[User], TestClient], db: Session, current: str
+) -> None:
+    ann = make_user(db, password="cafe\u0301-am-fluss")
+
+    moved = client_of(ann).patch(
+        "/api/v1/users/me", json={"email": "new@example.com", "current_password": current}
+    )
+    same = client_of(ann).post(
+        CHANGE, json={"current_password": current, "new_password": "caf\u00e9-am-fluss"}
+    )
+    changed = client_of(ann).post(CHANGE, json={"current_password": current, "new_password": NEW})
+
+    assert (moved.status_code, changed.status_code) == (200, 204)
+    assert_error(same, 422, "PASSWORD_TOO_EASY", "new_password")
 
 
 @WAYS

@@ -1,6 +1,8 @@
 import base64
+import json
 import threading
 import time
+import unicodedata
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
-from app.core.security import HASHES_AT_ONCE
+from app.core.security import HASHES_AT_ONCE, verify_password
 from app.models import AuditEvent, LoginSession, User
 from tests.assertions import assert_error, what_tells
 from tests.factories import make_user
@@ -179,6 +181,63 @@ def test_login_taken_costs_one_hash(anonymous: TestClient, db: Session, hashes: 
     sign_in(anonymous, "ann@example.com")
 
     assert len(hashes) == 1
+
+
+# What was typed is not in NFKC: hashes of earlier releases are of that very text.
+TYPED = "Cafe\u0301-on-tuesday"
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_login_refused_costs_two_hashes_where_a_password_has_two_forms(
+    anonymous: TestClient, db: Session, hashes: list[str], reason: str
+) -> None:
+    make_ann(db, **REFUSED[reason])
+    hashes.clear()
+
+    response = sign_in(anonymous, "ann@example.com", TYPED)
+
+    assert_error(response, 401, "INVALID_CREDENTIALS")
+    assert len(hashes) == 2
+
+
+def test_login_taken_costs_two_hashes_where_a_password_has_two_forms(
+    anonymous: TestClient, db: Session, hashes: list[str]
+) -> None:
+    make_ann(db, password=TYPED)
+    hashes.clear()
+
+    response = sign_in(anonymous, "ann@example.com", TYPED)
+
+    assert response.status_code == 200
+    assert len(hashes) == 2
+
+
+@pytest.mark.parametrize("hasher", [OLD_HASHER, PasswordHasher(2, 19 * 1024, 1)])
+@pytest.mark.parametrize(
+    "typed",
+    [TYPED, "wall\u00a0paper \ufb01sh", "\ufdfa" * 128, "\u1112\u1161\u11ab" * 42],
+    ids=ascii,
+)
+def test_login_opens_a_hash_of_what_was_typed_before_and_renews_it(
+    anonymous: TestClient, db: Session, hashes: list[str], hasher: PasswordHasher, typed: str
+) -> None:
+    ann = make_ann(db, hashed_password=hasher.hash(typed))
+    before = (ann.version, ann.updated_at)
+    normal = unicodedata.normalize("NFKC", typed)
+
+    early = sign_in(anonymous, "annlee", normal).status_code if len(normal) < 129 else 401
+    first = sign_in(anonymous, "annlee", typed)
+    hashes.clear()
+    if len(normal) < 129:
+        assert sign_in(anonymous, "annlee", normal).status_code == 200
+        assert len(hashes) == 1
+
+    db.refresh(ann)
+    assert (early, first.status_code) == (401, 200)
+    assert str(ann.hashed_password).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert verify_password(normal, ann.hashed_password)
+    assert (ann.version, ann.updated_at) == before
+    assert sign_in(anonymous, "annlee", typed).status_code == 200
 
 
 @pytest.mark.parametrize("reason", REFUSED)
@@ -417,3 +476,98 @@ def test_login_refuses_broken_characters(anonymous: TestClient) -> None:
     response = anonymous.post(URL, content=b"username=%ED%A0%80&password=%FF%FE", headers=form)
 
     assert response.status_code in {401, 422}
+
+
+# --- As JSON, beside the form.
+
+AS_JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize("name", ["ann@example.com", " AnnLee ", "ANN@example.com"])
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
+def test_login_takes_json(anonymous: TestClient, db: Session, name: str, content_type: str) -> None:
+    ann = make_ann(db, password=PASSWORD)
+    body = json.dumps({"username": name, "password": PASSWORD})
+
+    response = anonymous.post(URL, content=body, headers={"Content-Type": content_type})
+
+    assert response.status_code == 200
+    bearer = {"Authorization": f"Bearer {response.json()['access_token']}"}
+    assert anonymous.get("/api/v1/users/me", headers=bearer).json()["id"] == ann.id
+
+
+def test_login_takes_json_for_cookies(anonymous: TestClient, db: Session) -> None:
+    make_ann(db, password=PASSWORD)
+    body = {"username": "annlee", "password": PASSWORD}
+
+    response = anonymous.post(f"{URL}?mode=cookie", json=body)
+    foreign = anonymous.post(
+        f"{URL}?mode=cookie", json=body, headers={"Sec-Fetch-Site": "cross-site"}
+    )
+
+    assert set(response.json()) == {"csrf_token", "expires_in"}
+    assert anonymous.get("/api/v1/users/me").status_code == 200
+    assert_error(foreign, 403, "CSRF_FAILED")
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_login_refuses_json_as_it_does_a_form(
+    anonymous: TestClient, db: Session, reason: str
+) -> None:
+    make_ann(db, **REFUSED[reason])
+
+    by_form = sign_in(anonymous, "ann@example.com")
+    by_json = anonymous.post(URL, json={"username": "ann@example.com", "password": PASSWORD})
+
+    assert_error(by_json, 401, "INVALID_CREDENTIALS")
+    assert what_tells(by_json) == what_tells(by_form)
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, ["username", "password"]),
+        ({"username": "annlee"}, ["password"]),
+        ({"username": "annlee", "password": ""}, ["password"]),
+        ({"username": None, "password": PASSWORD}, ["username"]),
+        ({"username": ["annlee"], "password": PASSWORD}, ["username"]),
+        ({"username": {"a": 1}, "password": 12345678}, ["username", "password"]),
+        ({"username": "annlee", "password": PASSWORD, "role": "admin"}, ["role"]),
+        ({"username": "annlee", "password": PASSWORD, "grant_type": "x"}, ["grant_type"]),
+        ({"username": "ann\0", "password": "x" * 129}, ["username", "password"]),
+        ([], []),
+        ("annlee", []),
+        (None, []),
+        (5, []),
+    ],
+)
+def test_login_refuses_json_by_the_names_of_its_fields(
+    anonymous: TestClient, body: Any, fields: list[str]
+) -> None:
+    response = anonymous.post(URL, content=json.dumps(body), headers=AS_JSON)
+
+    assert_error(response, 422, "INVALID_REQUEST", *fields)
+
+
+@pytest.mark.parametrize("body", [b"{", b"username=annlee", b"\xff", b"[" * 5000])
+def test_login_refuses_what_is_no_json(anonymous: TestClient, body: bytes) -> None:
+    response = anonymous.post(URL, content=body, headers=AS_JSON)
+
+    assert_error(response, 400, "INVALID_JSON")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "text/json", "application/jsonx", "json"])
+def test_login_refuses_another_content_type(anonymous: TestClient, content_type: str) -> None:
+    body = b'{"username": "annlee", "password": "wallpaper-on-tuesday"}'
+
+    response = anonymous.post(URL, content=body, headers={"Content-Type": content_type})
+
+    assert_error(response, 415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+def test_login_documents_both_bodies(anonymous: TestClient) -> None:
+    document = anonymous.get("/api/v1/openapi.json").json()
+
+    content = document["paths"][URL]["post"]["requestBody"]["content"]
+    assert set(content) == {"application/json", "application/x-www-form-urlencoded"}
+    assert len({one["schema"]["$ref"] for one in content.values()}) == 1

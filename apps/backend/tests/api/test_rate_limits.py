@@ -377,7 +377,10 @@ UNREADABLE: dict[str, dict[str, Any]] = {
     "422 no password": {"data": {"username": "ann@example.com"}},
     "422 unknown field": {"data": {"username": "a", "password": "b", "role": "admin"}},
     "422 unknown parameter": {"params": {"x": "1"}},
-    "415 JSON": {"json": {"username": "a", "password": "b"}},
+    "422 JSON without a password": {"json": {"username": "a"}},
+    "422 JSON that is no object": {"json": ["a", "b"]},
+    "400 broken JSON": {"content": b"{", "headers": {"Content-Type": "application/json"}},
+    "415 text": {"content": b"{}", "headers": {"Content-Type": "text/plain"}},
     "400 broken form": {
         "content": b"--x\r\nnonsense",
         "headers": {"Content-Type": "multipart/form-data"},

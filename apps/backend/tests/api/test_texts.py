@@ -554,7 +554,7 @@ def test_users_as_an_older_release_left_them_are_imported_unchanged(
     as_admin: TestClient, db: Session, old: dict[str, Any], file_format: str
 ) -> None:
     ann = make_user(db, **{"department": "Sales"} | old)
-    query = {"format": file_format, "columns": "importable", "id": ann.id}
+    query = {"format": file_format, "columns": "importable", "id": str(ann.id)}
     content = as_admin.get(f"{API}/users/export", params=query).content
     files = {"file": (f"users.{file_format}", content, "text/plain")}
     query = {"on_conflict": "update", "format": file_format}
@@ -571,7 +571,7 @@ def test_import_refuses_what_is_no_present_value(
     as_admin: TestClient, admin: User, db: Session, on_conflict: str
 ) -> None:
     item = make_item(db, owner=admin, title="La\x07mp")
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"id": item.id, "title": "De\x07sk"},
         {"title": "La\x07mp"},
         {"id": 999_999, "title": "La\x07mp"},

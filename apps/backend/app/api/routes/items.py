@@ -21,7 +21,7 @@ from app.api.problems import (
     problems,
 )
 from app.api.routing import Router
-from app.api.sent import SentItem
+from app.api.sent import Sent
 from app.core.errors import PermissionDeniedError
 from app.core.permissions import Permission
 from app.crud import item as crud_item
@@ -30,7 +30,7 @@ from app.crud.versions import refuse_changed, refuse_changed_record
 from app.models.item import Item
 from app.schemas.base import RecordId
 from app.schemas.export import ExportQuery
-from app.schemas.item import ItemCreate, ItemPublic
+from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
 from app.schemas.listing import ListQuery
 
 router = Router(prefix="/items", tags=["items"])
@@ -170,7 +170,11 @@ def get_item(response: Response, item: VisibleItem, known: KnownTags) -> Record 
     operation_id="replace_item",
 )
 def update_item(
-    response: Response, db: DbSession, actor: CurrentUser, item: ItemToChange, item_in: SentItem
+    response: Response,
+    db: DbSession,
+    actor: CurrentUser,
+    item: ItemToChange,
+    item_in: Sent[ItemUpdate],
 ) -> Record:
     """Change the given fields of an item; the rest stays as it is."""
     changed = crud_item.update_item(db, item=item, item_in=item_in, actor=actor)

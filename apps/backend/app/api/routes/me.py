@@ -10,7 +10,7 @@ from app.api.dry_run import rehearsable
 from app.api.etags import KnownTags, answer_record
 from app.api.problems import READ_RECORD_ANSWERS, RECORD_ANSWERS, delete_answers, problems
 from app.api.routing import Router
-from app.api.sent import SentUser
+from app.api.sent import Sent
 from app.api.users import LockedMe, tag_of_record, tag_of_user
 from app.crud import auth as crud_auth
 from app.crud import session as crud_session
@@ -18,7 +18,7 @@ from app.crud import user as crud_user
 from app.crud.listing import Record
 from app.models.user import User
 from app.schemas.auth import SessionPublic
-from app.schemas.user import UserPermissions, UserPublic
+from app.schemas.user import UserPermissions, UserPublic, UserUpdate
 
 router = Router(prefix="/users/me", tags=["users"])
 
@@ -56,7 +56,7 @@ def update_me(
     db: DbSession,
     actor: CurrentUser,
     me: LockedMe,
-    user_in: SentUser,
+    user_in: Sent[UserUpdate],
 ) -> User:
     """Change your own profile; the rest stays as it is.
 

@@ -23,7 +23,7 @@ from app.api.problems import (
     problems,
 )
 from app.api.routing import Router
-from app.api.sent import SentUser
+from app.api.sent import Sent
 from app.api.users import (
     LockedUser,
     UserToDelete,
@@ -48,7 +48,7 @@ from app.schemas.export import ExportQuery
 from app.schemas.item import ItemPublic
 from app.schemas.listing import ListQuery
 from app.schemas.usage import UserWithStats
-from app.schemas.user import Count, UserCreate, UserImpact, UserPublic
+from app.schemas.user import Count, UserCreate, UserImpact, UserPublic, UserUpdate
 
 router = Router(prefix="/users", tags=["users"])
 
@@ -161,7 +161,7 @@ def update_user(
     db: DbSession,
     actor: CurrentUser,
     user: LockedUser,
-    user_in: SentUser,
+    user_in: Sent[UserUpdate],
 ) -> User:
     """Change the given fields of a user; the rest stays as it is."""
     user = crud_user.update_user(db, user=user, user_in=user_in, actor=actor, passwords=passwords)
