@@ -15,6 +15,7 @@ from app.middleware.problem import problem_response
 
 OVERLOADED: Final = "OVERLOADED"
 MAX_ARRIVING_BYTES: Final = 64 * 1024**2
+_OF_BODY: Final = frozenset({b"content-length", b"transfer-encoding"})
 IN_MEMORY_BYTES: Final = 1024**2  # Of one body: more of it, an import, is on the disk.
 
 
@@ -30,36 +31,37 @@ class AdmissionMiddleware:
         self.app = app
         self.limit = limit
         self.body_seconds = body_seconds
-        self.in_flight = 0
+        self.in_flight: set[Receive] = set()
         self.arriving: dict[asyncio.Timeout, int] = {}  # By when they were heard of last: bytes.
         self.arriving_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith("/health"):
             await self.app(scope, receive, send)
-        elif self.in_flight >= self.limit:
+        elif len(self.in_flight) >= self.limit:
             detail, headers = OverloadedError.text, {"Retry-After": "2"}
             refusal = problem_response(scope, 503, code=OVERLOADED, detail=detail, headers=headers)
             await refusal(scope, receive, send)
         else:
-            self.in_flight += 1
+            if scope["method"] != "GET" and any(name in _OF_BODY for name, _ in scope["headers"]):
+                receive = self._receiving(receive)
+            else:
+                self.in_flight.add(receive)
             try:
-                await self.app(scope, self._receiving(receive), send)
+                await self.app(scope, receive, send)
             finally:
-                self.in_flight -= 1
+                self.in_flight.discard(receive)
 
     def _receiving(self, receive: Receive) -> Receive:
         """Whoever reads the body raises 408 when it is not all there in time."""
         deadline = asyncio.get_running_loop().time() + self.body_seconds
-        is_complete = False
         size = 0
 
         async def receive_in_time() -> Message:
-            nonlocal is_complete, size
-            if is_complete:
+            nonlocal size
+            if receive_in_time in self.in_flight:
                 return await receive()  # Until the client leaves, which may take its time.
             wait = asyncio.timeout_at(deadline)
-            self.in_flight -= 1
             try:
                 async with wait:
                     self._let_wait(wait, size)
@@ -68,11 +70,11 @@ class AdmissionMiddleware:
                 raise HTTPException(408, headers={"Connection": "close"}) from None
             finally:
                 self.arriving_bytes -= self.arriving.pop(wait, 0)
-                self.in_flight += 1
-            is_complete = not message.get("more_body", False)
             size = min(size + len(message.get("body", b"")), IN_MEMORY_BYTES)
-            if is_complete and self.in_flight > self.limit:
-                raise OverloadedError
+            if not message.get("more_body", False):
+                if len(self.in_flight) >= self.limit:
+                    raise OverloadedError
+                self.in_flight.add(receive_in_time)
             return message
 
         return receive_in_time
