@@ -22,7 +22,9 @@ if sys.platform != "win32":
         long as answering each of them.
         """
 
-        async def create_server(self, make_protocol: Any, *arguments: Any, **options: Any) -> Any:
+        async def create_server(  # type: ignore[override]  # As uvicorn calls it.
+            self, make_protocol: Any, *arguments: Any, **options: Any
+        ) -> Any:
             listener = Listener(self, make_protocol)
             listener.server = await super().create_server(listener, *arguments, **options)
             return listener
