@@ -85,7 +85,6 @@ class Backdesk(FastAPI):
             app,
             limit=settings.MAX_REQUESTS_IN_FLIGHT,
             body_seconds=settings.CLIENT_TIMEOUT_SECONDS,
-            body_bytes=settings.MAX_BODY_BYTES,
         )
         app = ProblemMiddleware(app)
         if settings.ALLOWED_ORIGINS:

@@ -9,7 +9,15 @@ import pytest
 
 from bench.asking import Rows
 from bench.comparison import compare
-from bench.crowd import Crowd, NotBorneError, crowd_of, gather, refuse_unanswered, table_of
+from bench.crowd import (
+    Crowd,
+    NotBorneError,
+    crowd_of,
+    gather,
+    refuse_starved,
+    refuse_unanswered,
+    table_of,
+)
 from bench.database import NotHereError, Server, server
 from bench.equality import DifferentError
 from bench.growth import grow, growth_plan
@@ -71,6 +79,7 @@ def show_crowd(crowd: Crowd, server: Server) -> None:
     found = gather(crowd, server)
     print(f"{table_of(found)}\n\nKept in {crowd.results}.md")
     refuse_unanswered(found)
+    refuse_starved(found)
 
 
 def show_profile(options: Namespace, server: Server) -> None:

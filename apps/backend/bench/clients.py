@@ -32,6 +32,7 @@ class Told:
 
     outcome: Outcome
     milliseconds: float
+    client: int = 0
 
 
 def ask_at_once(url: str, shares: Iterable[Iterable[bytes]]) -> list[Told]:
@@ -41,7 +42,9 @@ def ask_at_once(url: str, shares: Iterable[Iterable[bytes]]) -> list[Told]:
 
 
 async def _ask_at_once(url: str, shares: Iterable[Iterable[bytes]]) -> list[Told]:
-    told = await asyncio.gather(*(_ask_in_turn(Client(url), share) for share in shares))
+    told = await asyncio.gather(
+        *(_ask_in_turn(Client(url, number), share) for number, share in enumerate(shares))
+    )
     return [one for share in told for one in share]
 
 
@@ -54,8 +57,9 @@ async def _ask_in_turn(client: "Client", requests: Iterable[bytes]) -> list[Told
 class Client:
     """Asks on one connection as long as it holds, and then on another."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, number: int) -> None:
         parts = urlsplit(url)
+        self._number = number
         self._address = str(parts.hostname), parts.port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
@@ -67,7 +71,7 @@ class Client:
             self.close()
         if outcome == Outcome.BROKEN:
             await asyncio.sleep(REST_SECONDS)
-        return Told(outcome, milliseconds)
+        return Told(outcome, milliseconds, self._number)
 
     async def _outcome(self, request: bytes) -> Outcome:
         try:

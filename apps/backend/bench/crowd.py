@@ -3,6 +3,7 @@
 import sys
 import time
 from argparse import Namespace
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -25,6 +26,9 @@ from bench.systems import BACKDESK, SYSTEMS, TUTORIAL, Running, System, running
 
 MIXED: Final = tuple(one for one in ENDPOINTS if one.name in {"me", "item", "own-page"})
 WARM_UP: Final = Clients(requests=200, connections=8)
+PATIENT: Final = (
+    5  # A client waits no longer than so many times the median, for its first answer too.
+)
 OWED: Final = (Outcome.FAILED, Outcome.BROKEN, Outcome.HUNG)
 LEGEND: Final = (
     "Milliseconds are those of accepted requests alone, as their clients saw them. Refused is a 503"
@@ -47,13 +51,18 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Borne:
-    """How a system bore a crowd. Of nothing, there are no milliseconds."""
+    """How a system bore a crowd. Of nothing, there are no milliseconds.
+
+    The slowest client is the one whose median is highest; a first answer includes connecting.
+    """
 
     seconds: float
     outcomes: Mapping[str, int]
     p50_ms: float | None
     p99_ms: float | None
     slowest_ms: float | None
+    slowest_first_ms: float | None
+    slowest_client_ms: float | None
     slowest_refusal_ms: float | None
 
 
@@ -112,18 +121,24 @@ def borne_by(told: Sequence[Told], *, seconds: float) -> Borne:
         [one.milliseconds for one in told if one.outcome == outcome]
         for outcome in (Outcome.ACCEPTED, Outcome.REFUSED)
     )
+    by_client: dict[int, list[float]] = defaultdict(list)
+    for one in told:
+        by_client[one.client].append(one.milliseconds)
     return Borne(
         seconds=seconds,
         outcomes={one.value: sum(each.outcome == one for each in told) for one in Outcome},
         p50_ms=percentile(accepted, 0.5) if accepted else None,
         p99_ms=percentile(accepted, 0.99) if accepted else None,
         slowest_ms=max(accepted, default=None),
+        slowest_first_ms=max((one[0] for one in by_client.values()), default=None),
+        slowest_client_ms=max((percentile(one, 0.5) for one in by_client.values()), default=None),
         slowest_refusal_ms=max(refused, default=None),
     )
 
 
 def table_of(found: Mapping[System, Borne]) -> str:
-    times = ["p50 ms", "p99 ms", "slowest ms", "slowest refusal ms"]
+    times = ["p50 ms", "p99 ms", "slowest ms", "slowest first ms", "slowest client ms"]
+    times += ["slowest refusal ms"]
     return table(
         ["", "accepted/s", *times, *(one.value for one in Outcome)],
         [[system.text, *_cells(borne)] for system, borne in found.items()],
@@ -132,7 +147,10 @@ def table_of(found: Mapping[System, Borne]) -> str:
 
 def _cells(borne: Borne) -> Iterator[str]:
     yield f"{borne.outcomes[Outcome.ACCEPTED] / borne.seconds:.0f}"
-    for time_ms in (borne.p50_ms, borne.p99_ms, borne.slowest_ms, borne.slowest_refusal_ms):
+    for time_ms in (
+        *(borne.p50_ms, borne.p99_ms, borne.slowest_ms),
+        *(borne.slowest_first_ms, borne.slowest_client_ms, borne.slowest_refusal_ms),
+    ):
         yield "" if time_ms is None else f"{time_ms:.0f}"
     yield from (str(borne.outcomes[one]) for one in Outcome)
 
@@ -143,3 +161,18 @@ def refuse_unanswered(found: Mapping[System, Borne]) -> None:
         unanswered = [f"{borne.outcomes[one]} {one}" for one in OWED if borne.outcomes[one]]
         if unanswered and not system.is_peer:
             raise NotBorneError(f"{system.text}: {', '.join(unanswered)}")
+
+
+def refuse_starved(found: Mapping[System, Borne]) -> None:
+    """Raises NotBorneError where a client of Backdesk's waited much longer than the others."""
+    for system, borne in found.items():
+        waits = {
+            "first answer": borne.slowest_first_ms,
+            "median of a client": borne.slowest_client_ms,
+        }
+        for name, time_ms in waits.items():
+            if not system.is_peer and borne.p50_ms and (time_ms or 0) > PATIENT * borne.p50_ms:
+                raise NotBorneError(
+                    f"{system.text}: the slowest {name} took {time_ms:.0f} ms, more than {PATIENT}"
+                    f" times the median of {borne.p50_ms:.0f} ms"
+                )

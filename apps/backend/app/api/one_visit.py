@@ -116,7 +116,7 @@ def _one_visit_handler(route: Any, visited: OneVisitRoute, stock: Handler | None
         body: Any = None
         if has_body:
             body = await visited.read_body(request, is_form=is_form)
-        elif request.method == "POST":
+        elif request.method not in SAFE_METHODS:
             await request.body()  # A dependency may look at it, and must not wait for it.
         if stock is not None and overrides and overrides.dependency_overrides:
             return await stock(request)

@@ -4,7 +4,6 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Sequence
 from multiprocessing import parent_process
 from types import FrameType
 from typing import Any, Final
@@ -23,47 +22,43 @@ if sys.platform != "win32":
         long as answering each of them.
         """
 
-        async def create_server(self, make_protocol: Any, *arguments: Any, **options: Any) -> Any:
+        async def create_server(  # type: ignore[override]  # As uvicorn calls it.
+            self, make_protocol: Any, *arguments: Any, **options: Any
+        ) -> Any:
             listener = Listener(self, make_protocol)
             listener.server = await super().create_server(listener, *arguments, **options)
-            listener.sockets = listener.server.sockets
             return listener
 
 
-class Listener(asyncio.AbstractServer):
-    """What uvicorn asks for a protocol per connection, and tells to close."""
+class Listener:
+    """Stands for the loop's server, and for what makes a protocol of each new connection."""
+
+    server: Any = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop, make_protocol: Any) -> None:
         self.loop = loop
         self.make_protocol = make_protocol
-        self.server: Any = None
-        self.sockets: Sequence[Any] = ()
 
     def __call__(self) -> Any:
-        self._take_waiting(self.make_protocol)
+        self._take_waiting()
         return self.make_protocol()
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.server, name)
+
     def close(self) -> None:
-        """Whoever has come in is answered."""
-        self._take_waiting(self._make_last_protocol)
+        self._take_waiting()  # Who has come in is answered.
         self.server.close()
 
-    async def wait_closed(self) -> None:
-        await self.server.wait_closed()
-
-    def _make_last_protocol(self) -> Any:
-        protocol = self.make_protocol()
-        protocol.shutdown()
-        return protocol
-
-    def _take_waiting(self, make_protocol: Any) -> None:
-        for one in self.sockets:
+    def _take_waiting(self) -> None:
+        for one in self.server.sockets:
             listening = socket.socket(one.family, one.type, one.proto, fileno=one.fileno())
             try:
                 for _ in range(MOST_AT_ONCE):
-                    connection = listening.accept()[0]
-                    taken = self.loop.connect_accepted_socket(make_protocol, connection)
-                    self.loop.create_task(taken)
+                    taken, _ = listening.accept()
+                    self.loop.create_task(
+                        self.loop.connect_accepted_socket(self.make_protocol, taken)
+                    )
             except OSError:
                 pass  # Nobody waits, or too many files are open.
             finally:
@@ -71,7 +66,7 @@ class Listener(asyncio.AbstractServer):
 
 
 class Supervisor(Multiprocess):
-    """Processes whose parent, too, stops listening before they are told to end."""
+    """Its processes are told to end when it, too, has stopped listening."""
 
     def terminate_all(self) -> None:
         for listening in self.sockets:

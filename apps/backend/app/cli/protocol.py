@@ -1,13 +1,12 @@
 """The server's side of a connection: what uvicorn leaves open about framing and slow clients.
 
 What never becomes a request, or arrives too slowly, does not reach the application. It is refused
-here, with the error body of every refusal, and the connection is closed.
+here, as every refusal is, and the connection is closed.
 """
 
 import asyncio
 import sys
 from contextlib import suppress
-from enum import Enum, auto
 from typing import Any, Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -18,80 +17,66 @@ from app.core.config import get_settings
 from app.main import seen_by_every_answer
 from app.middleware.problem import problem_response
 
-if sys.platform != "win32":
+if sys.platform == "linux":
     from fcntl import ioctl
     from termios import TIOCOUTQ
 
-# Of the request line and the headers, and of whatever else comes without a byte of a body.
-MAX_HEAD_BYTES: Final = 64 * 1024
+MAX_HEAD_BYTES: Final = 64 * 1024  # Of a head, or of trailers: of all that is no body.
+LOOKS: Final = 2  # At a connection, in the time that a client may take.
 # Kernels take in steps of 100 KB or so, which a slow reader needs a while for.
-STALLS: Final = 5
-LAST_REQUEST_SECONDS: Final = 0.5  # For what a client had sent when the server began to leave.
+STALLS: Final = 5 * LOOKS
+LAST_REQUEST_SECONDS: Final = 0.5
 # HTTP/1.0, so that the connection ends with the answer.
 _STAND_IN: Final = b"GET / HTTP/1.0\r\n\r\n"
-
-
-class Stage(Enum):
-    """What of a request has begun to arrive."""
-
-    NOTHING = auto()
-    HEAD = auto()
-    BODY = auto()
 
 
 class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.patience_seconds = get_settings().CLIENT_TIMEOUT_SECONDS
-        self.deadline: asyncio.TimerHandle | None = None  # For a request to arrive.
-        self.sending_deadline: asyncio.TimerHandle | None = None
-        self.stage = Stage.NOTHING
+        self.expected_since: float | None = self.loop.time()  # A request, or the rest of one.
         self.head_bytes = 0  # Since the last byte of a body.
-        self.is_refused = False
-        self.is_leaving = False
+        self.is_in_body = self.is_refused = self.is_ending = False
+        self.untaken_bytes = self.stalls = 0
 
     # --- What arrives
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As in uvicorn.
-        super().connection_made(transport)
-        self._expect_request()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_expecting()
-        self.resume_writing()
-        super().connection_lost(exc)
-
     def data_received(self, data: bytes) -> None:
-        if self.is_refused:
-            return
         self._unset_keepalive_if_required()
-        if self.deadline is None:
-            self._expect_request()
-        self.head_bytes += len(data)
-        try:
-            self.parser.feed_data(data)
-        except HttpParserUpgrade as offer:
-            self._read_without_offer(data[offer.args[0] :])
-        except HttpParserError:
-            self._refuse(400)
-        else:
-            if self.stage is not Stage.NOTHING and self.head_bytes > MAX_HEAD_BYTES:
-                self._refuse(431)
+        self.expected_since = self.expected_since or self.loop.time()
+        while data and not self.is_refused:
+            room = MAX_HEAD_BYTES - self.head_bytes
+            piece, data = data[:room], data[room:]
+            self.head_bytes += len(piece)
+            try:
+                self.parser.feed_data(piece)
+            except HttpParserUpgrade as offer:
+                data = self._begin_without_offer() + piece[offer.args[0] :] + data
+            except HttpParserError:
+                self._refuse(400)
+            else:
+                if self.head_bytes >= MAX_HEAD_BYTES:
+                    self._refuse(431)
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.stage = Stage.HEAD
+    def _begin_without_offer(self) -> bytes:
+        """Write the head anew, as of a request that offers no other protocol. The parser has ended
+        it here, and would take its body for the next one.
+        """
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            self._refuse(400)
+        kept = (b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade")
+        self.parser = HttpRequestParser(self)
+        self.head_bytes = 0
+        return b"%s %s HTTP/%s\r\n%s\r\n" % (method, self.url, version, b"".join(kept))
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return
-        if self.head_bytes > MAX_HEAD_BYTES and self._size_of_head() > MAX_HEAD_BYTES:
-            self.is_refused = True
-            self.app = _refusal(431)
         super().on_headers_complete()
-        self.headers = []  # Trailers are no headers: nobody sees them.
-        self.stage = Stage.BODY
-        if self.is_leaving:
+        self.headers = []  # For trailers: nobody reads them.
+        self.is_in_body = True
+        if self.is_ending:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -102,102 +87,71 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         super().on_message_complete()
-        self._stop_expecting()
-        self.stage = Stage.NOTHING
+        self.expected_since = None
+        self.is_in_body = False
         self.head_bytes = 0
-
-    def _read_without_offer(self, rest: bytes) -> None:
-        """Read the request again as if it offered no other protocol. The parser has ended it with
-        its head, and would take its body for the next request.
-        """
-        method = self.parser.get_method()
-        if method == b"CONNECT":
-            self._refuse(400)
-            return
-        head = b"%s %s HTTP/%s\r\n" % (method, self.url, self.parser.get_http_version().encode())
-        kept = (b"%s: %s\r\n" % header for header in self.headers if header[0] != b"upgrade")
-        self.parser = HttpRequestParser(self)
-        self.head_bytes = 0
-        self.data_received(b"".join([head, *kept, b"\r\n", rest]))
-
-    def _size_of_head(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     # --- What takes too long
 
-    def _expect_request(self) -> None:
-        self.deadline = self.loop.call_later(self.patience_seconds, self._give_up)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As in uvicorn.
+        super().connection_made(transport)
+        self._look()
 
-    def _stop_expecting(self) -> None:
-        if self.deadline is not None:
-            self.deadline.cancel()
-            self.deadline = None
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.next_look.cancel()
+        super().connection_lost(exc)
 
-    def _give_up(self) -> None:
+    def _look(self) -> None:
+        self.next_look = self.loop.call_later(self.patience_seconds / LOOKS, self._look)
+        now = self.loop.time()
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and not cycle.response_complete:
-            self._expect_request()  # The application is at work on the one before, or on its body.
-        elif self.stage is Stage.HEAD:
-            self._refuse(408)
-        else:
-            self.transport.close()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._await_reader(STALLS, self._unread_bytes())
-
-    def _await_reader(self, left: int, before: int) -> None:
-        unread = self._unread_bytes()
-        left = STALLS if unread < before else left - 1
-        if left < 0:
-            self.transport.abort()
+        if self.flow.write_paused or self.transport.is_closing():
+            self._look_at_reader()
+        elif self.expected_since is None:
             return
-        self.sending_deadline = self.loop.call_later(
-            self.patience_seconds, self._await_reader, left, unread
-        )
+        elif cycle is not None and not cycle.response_complete:
+            self.expected_since = (
+                now  # The application is at work on the one before, or on its body.
+            )
+        elif now - self.expected_since >= self.patience_seconds:
+            if self.head_bytes and not self.is_in_body:
+                self._refuse(408)
+            else:
+                self.transport.close()
 
-    def _unread_bytes(self) -> int:
-        """Count what the client has not taken yet, the kernel's part too where it tells."""
-        unread: int = self.transport.get_write_buffer_size()
-        if sys.platform != "win32":
-            with suppress(OSError):
-                number = self.transport.get_extra_info("socket").fileno()
-                unread += int.from_bytes(ioctl(number, TIOCOUTQ, bytes(4)), sys.byteorder)
-        return unread
-
-    def resume_writing(self) -> None:
-        if self.sending_deadline is not None:
-            self.sending_deadline.cancel()
-            self.sending_deadline = None
-        super().resume_writing()
+    def _look_at_reader(self) -> None:
+        """Whatever it takes, even of what the kernel holds, is enough."""
+        untaken = self.transport.get_write_buffer_size()
+        if sys.platform == "linux":
+            with suppress(OSError, ValueError):  # It is closed just now.
+                connection = self.transport.get_extra_info("socket")
+                untaken += int.from_bytes(ioctl(connection, TIOCOUTQ, bytes(4)), sys.byteorder)
+        self.stalls = self.stalls + 1 if untaken == self.untaken_bytes else 0
+        self.untaken_bytes = untaken
+        if self.stalls >= STALLS:
+            self.transport.abort()
 
     def shutdown(self) -> None:
-        """Answer what is on its way: the client could not know."""
-        self.is_leaving = True
-        if self.cycle is not None:
-            self.cycle.keep_alive = False
-        self.loop.call_later(LAST_REQUEST_SECONDS, self._leave)
-
-    def _leave(self) -> None:
-        if self.stage is Stage.NOTHING and (self.cycle is None or self.cycle.response_complete):
-            self.transport.close()
+        """Answer what is on its way: its client could not know."""
+        self.is_ending = True
+        self.loop.call_later(LAST_REQUEST_SECONDS, super().shutdown)
 
     # --- Refusals
 
     def _refuse(self, status: int) -> None:
         """Answer in turn, after what is still at work for this connection, and close."""
         self.is_refused = True
-        if self.stage is Stage.BODY and self.pipeline:
-            self.pipeline[0] = self.cycle, _refusal(status)
+        self.app = _refusal(status)
+        if self.is_in_body and self.pipeline:
+            self.pipeline[0] = self.cycle, self.app
             return
-        if self.stage is Stage.BODY:
-            if self.cycle.response_started:
-                self.transport.close()
-                return
+        if self.is_in_body and self.cycle.response_started:
+            self.transport.close()
+            return
+        if self.is_in_body:
             self.cycle.disconnected = True  # So that nobody waits for the rest of its body.
             self.cycle.message_event.set()
             self.cycle = None  # type: ignore[assignment]  # As before the first.
-        self.app = _refusal(status)
         self.parser = HttpRequestParser(self)
         self.parser.feed_data(_STAND_IN)
 

@@ -39,6 +39,7 @@ ASYNC_DRIVERS: Final = frozenset({"aiosqlite", "asyncpg", "psycopg_async", "aiop
 
 TextList = Annotated[list[str], NoDecode]
 _RATE: Final = r"[1-9][0-9]* ?/ ?([1-9][0-9]*)? ?(second|minute|hour|day)"
+_HOST: Final = r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]+\]?"
 
 
 def _refuse_no_rate(value: str) -> str:
@@ -84,7 +85,10 @@ class Settings(BaseSettings):
     )
     ALLOWED_HOSTS: TextList = Field(
         [],
-        description="Accepted `Host` headers. Empty: any in `local`, else that of `PUBLIC_URL`.",
+        description=(
+            "Accepted `Host` headers, `*.example.com` for any below it. Empty: any in `local`,"
+            " else that of `PUBLIC_URL`."
+        ),
     )
     DATABASE_URL: SecretStr = Field(
         SecretStr("sqlite:///./data/backdesk.db"),
@@ -347,7 +351,9 @@ class Settings(BaseSettings):
         }
         if info.data.get("ENVIRONMENT") != "local" and not value and is_default:
             raise ValueError("is empty, and PUBLIC_URL does not say where people reach this")
-        return value
+        if not all(re.fullmatch(_HOST, host) for host in value):
+            raise ValueError("must be hosts without a port: panel.example.com, *.example.com, ::1")
+        return [host.strip("[]") for host in value]
 
     @field_validator("SECRET_KEY_PREVIOUS")
     @classmethod

@@ -1,5 +1,6 @@
 """Refuse foreign `Host` headers: links and caches must not be built from them."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,6 +12,8 @@ from app.middleware.raw_headers import first_header
 
 HOST_NOT_ALLOWED: Final = "HOST_NOT_ALLOWED"
 
+_HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::[0-9]*)?")
+
 log = structlog.get_logger("backdesk.host")
 
 
@@ -19,8 +22,9 @@ class HostMiddleware:
 
     def __init__(self, app: ASGIApp, allowed_hosts: Sequence[str]) -> None:
         self.app = app
-        self.names = frozenset(host for host in allowed_hosts if not host.startswith("*"))
-        self.endings = tuple(host[1:] for host in allowed_hosts if host.startswith("*"))
+        hosts = [host.lower() for host in allowed_hosts]
+        self.names = frozenset(f"[{host}]" if ":" in host else host for host in hosts)
+        self.endings = tuple(host[1:] for host in hosts if host.startswith("*"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith("/health") or self._knows(scope):
@@ -36,6 +40,6 @@ class HostMiddleware:
         await refusal(scope, receive, send)
 
     def _knows(self, scope: Scope) -> bool:
-        given = first_header(scope, b"host") or ""
-        host = given.rpartition("]")[2].partition(":")[0].lower()
-        return host in self.names or (bool(self.endings) and host.endswith(self.endings))
+        given = [value for name, value in scope["headers"] if name == b"host"]
+        found = _HOST.fullmatch(given[0].decode("latin-1").lower()) if len(given) == 1 else None
+        return found is not None and (found[1] in self.names or found[1].endswith(self.endings))

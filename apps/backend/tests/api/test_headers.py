@@ -360,6 +360,61 @@ def test_foreign_host_is_refused(hosted: TestClient, path: str, host: str) -> No
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "x]api.example.com",
+        "[::1]api.example.com",
+        "[api.example.com]",
+        "api.example.com:80:80",
+        "api.example.com:evil",
+        "evil@api.example.com",
+        "api.example.com, evil.com",
+        "api.example.com/",
+        "evil.com api.example.com",
+        "[::2]",
+        "::1",
+        "evilexample.org",
+        "example.org",
+        ".example.org",
+        "*.example.org",
+        "evil.com#.example.org",
+        "evil.com:80.example.org",
+    ],
+)
+def test_what_is_no_accepted_host_is_refused(as_user: TestClient, host: str) -> None:
+    with client_with(ALLOWED_HOSTS="api.example.com, *.example.org, ::1") as client:
+        response = client.get(ITEMS, headers={**as_user.headers, "Host": host})
+
+    assert_error(response, 400, "HOST_NOT_ALLOWED")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host"),
+    [
+        ("::1", "[::1]"),
+        ("::1", "[::1]:8000"),
+        ("[::1]", "[::1]:8000"),
+        ("2001:DB8::1", "[2001:db8::1]"),
+        ("*.example.org", "a.example.org:8000"),
+        ("*.example.org", "a.b.EXAMPLE.org"),
+        ("API.example.com", "api.example.com"),
+        ("10.0.0.5", "10.0.0.5:80"),
+    ],
+)
+def test_accepted_host_is_served(as_user: TestClient, allowed: str, host: str) -> None:
+    with client_with(ALLOWED_HOSTS=allowed) as client:
+        response = client.get(ITEMS, headers={**as_user.headers, "Host": host})
+
+    assert response.status_code == 200
+
+
+def test_two_hosts_are_none(hosted: TestClient) -> None:
+    headers = [("Host", "api.example.com"), ("Host", "other.example.com")]
+
+    assert_error(hosted.get(ITEMS, headers=headers), 400, "HOST_NOT_ALLOWED")
+
+
 @pytest.mark.parametrize("host", ["api.example.com", "api.example.com:8000", "10.0.0.5", "[::1]"])
 def test_health_answers_under_any_host(hosted: TestClient, host: str) -> None:
     response = hosted.get("/health", headers={"Host": host})

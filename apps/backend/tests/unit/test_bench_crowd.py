@@ -9,7 +9,14 @@ from typing import Final
 import pytest
 
 from bench.clients import Outcome, Told, ask_at_once, outcome_of, read_answer
-from bench.crowd import Borne, NotBorneError, borne_by, refuse_unanswered, table_of
+from bench.crowd import (
+    Borne,
+    NotBorneError,
+    borne_by,
+    refuse_starved,
+    refuse_unanswered,
+    table_of,
+)
 from bench.systems import SYSTEMS
 
 BACKDESK, TUTORIAL = SYSTEMS[:2]
@@ -119,6 +126,29 @@ def test_only_backdesk_owes_answers() -> None:
 def test_backdesk_owes_every_answer(outcome: Outcome) -> None:
     with pytest.raises(NotBorneError, match=f"1 {outcome}"):
         refuse_unanswered({BACKDESK: bearing(ACCEPTED, Told(outcome, 1))})
+
+
+def test_backdesk_lets_nobody_wait_much_longer_than_the_others() -> None:
+    quick = [Told(Outcome.ACCEPTED, 100, client) for client in range(9) for _ in range(9)]
+    late = [Told(Outcome.ACCEPTED, 499, 9), Told(Outcome.ACCEPTED, 100, 9)]
+
+    refuse_starved({BACKDESK: bearing(*quick, *late)})
+    refuse_starved({TUTORIAL: bearing(*quick, Told(Outcome.ACCEPTED, 900, 9))})
+
+
+@pytest.mark.parametrize(
+    ("times_ms", "what"),
+    [((501, 100, 100), "first answer"), ((100, 510, 510), "median of a client")],
+)
+def test_backdesk_starves_no_client(times_ms: tuple[int, ...], what: str) -> None:
+    quick = [Told(Outcome.ACCEPTED, 100, client) for client in range(9) for _ in range(9)]
+
+    with pytest.raises(NotBorneError, match=what):
+        refuse_starved({BACKDESK: bearing(*quick, *(told_by(9, one) for one in times_ms))})
+
+
+def told_by(client: int, milliseconds: float) -> Told:
+    return Told(Outcome.ACCEPTED, milliseconds, client)
 
 
 def bearing(*told: Told) -> Borne:

@@ -187,6 +187,33 @@ def test_settings_outside_local_refuse(
 
 
 @pytest.mark.parametrize(
+    "host",
+    [
+        "*example.com",
+        "*.*.example.com",
+        "a.*.example.com",
+        "**",
+        "panel.example.com:8000",
+        "https://panel.example.com",
+        "panel.example.com/x",
+        "x]panel.example.com",
+        "panel example.com",
+        ".example.com",
+    ],
+)
+@pytest.mark.parametrize("environment", ["local", "production"])
+def test_host_that_could_be_mistaken_is_refused(
+    configure: Configure, environment: str, host: str
+) -> None:
+    settings = PRODUCTION | {"ENVIRONMENT": environment, "ALLOWED_HOSTS": f"a.example.com,{host}"}
+
+    found = causes(configure, **settings)
+
+    assert set(found) == {"ALLOWED_HOSTS"}
+    assert "*.example.com" in found["ALLOWED_HOSTS"]
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         ("SECRET_KEY", "short"),
