@@ -62,11 +62,41 @@ def write_letter(
     Whoever registers may give any name, a stranger's address, and so the words that the stranger
     reads: names stand only in letters to users who are verified.
     """
-    name = _name_in_letters(user.full_name, user.username, is_verified=user.is_verified)
     token_id = token.id if token is not None else None
-    letter = _letter(recipient or user.email, template, {"name": name} | parameters, token_id)
+    letter = _letter(recipient or user.email, template, _names_of(user) | parameters, token_id)
     db.add(OutgoingEmail(**letter))
     db.flush()
+
+
+def ask_for_letter(db: Session, *, recipient: str, template: LetterTemplate) -> None:
+    """Have a letter sent to an address that anyone may give, if it helps its owner. Who that is,
+    `write_asked` looks up when the letter leaves: the answer to whoever asks takes as long for one
+    address as for another.
+    """
+    db.add(OutgoingEmail(**_letter(recipient, template, {}, None)))
+    db.flush()
+
+
+def write_asked(db: Session, *, letter: OutgoingEmail) -> None:
+    """Fill in what a letter lacks that was asked for by its address alone, or delete it: without
+    parameters it is for nobody.
+    """
+    if letter.parameters:
+        return
+    statement = select(User).where(User.email == letter.recipient, User.is_active)
+    user = db.scalar(statement.with_for_update(key_share=True))  # Of two links one stays good.
+    purpose = LINK_PURPOSES.get(letter.template)
+    if user is None or (purpose is not None and not _needs(user, purpose)):
+        db.delete(letter)
+        return
+    if purpose is not None:
+        asked_at = letter.created_at
+        letter.token_id = issue_token(db, user=user, purpose=purpose, asked_at=asked_at).id
+    letter.parameters = _names_of(user)
+
+
+def _names_of(user: User) -> dict[str, Any]:
+    return {"name": _name_in_letters(user.full_name, user.username, is_verified=user.is_verified)}
 
 
 def _name_in_letters(full_name: str | None, username: str, *, is_verified: bool) -> str | None:

@@ -29,6 +29,7 @@ from app.crud.user_policy import (
 )
 from app.db.integrity import constraint_error
 from app.db.locks import take_turns
+from app.db.upsert import upsert
 from app.models.one_time_token import TokenPurpose
 from app.models.user import EMAIL_UNIQUE, USERNAME_UNIQUE, User
 from app.schemas.export import ExportQuery
@@ -353,6 +354,24 @@ def insert_with_free_username(db: Session, values: dict[str, Any], *, password: 
                 return _insert(db, values | {"username": name})
         except UsernameTakenError:
             continue
+    raise AssertionError("the names never end")
+
+
+def insert_unless_taken(db: Session, values: dict[str, Any], *, password: str) -> tuple[int, bool]:
+    """Insert a user under a free name, or nobody where the e-mail is taken: by the same statements,
+    so that time does not tell which. Return whose the e-mail is, and whether they are new.
+    """
+    for name in _free_usernames(db, wanted=values["username"]):
+        if name == password.lower():
+            continue
+        owner_id = db.scalar(select(User.id).where(User.email == values["email"]))
+        row = upsert(db, User).values(values | {"username": name}).on_conflict_do_nothing()
+        new_id = db.scalar(row.returning(User.id))
+        if new_id is not None:
+            values["username"] = name
+            return new_id, True
+        if owner_id is not None:
+            return owner_id, False
     raise AssertionError("the names never end")
 
 

@@ -64,14 +64,18 @@ def _claim() -> tuple[OutgoingEmail, OneTimeToken | None] | None:
     lease = timedelta(seconds=60 + MOST_REPLIES * get_settings().SMTP_TIMEOUT_SECONDS)
     with unit_of_work() as db:
         letter = crud_letter.claim_letter(db, until=utc_now() + lease)
-        return (letter, crud_letter.get_token(db, letter=letter)) if letter else None
+        if letter is None:
+            return None
+        crud_letter.write_asked(db, letter=letter)
+        return letter, crud_letter.get_token(db, letter=letter)
 
 
 def _deliver(letter: OutgoingEmail, token: OneTimeToken | None, mailer: Mailer) -> str:
     """Raises MailServerError."""
     if letter.attempts > MAX_ATTEMPTS:  # Each time, whoever had it in hand died.
         return _bury(letter, f"given up after {MAX_ATTEMPTS} attempts, the last unfinished")
-    if letter.template in crud_letter.LINK_PURPOSES and (token is None or not is_usable(token)):
+    has_link = letter.template in crud_letter.LINK_PURPOSES
+    if not letter.parameters or (has_link and (token is None or not is_usable(token))):
         return _drop(letter)
     try:
         mailer.send(_write(letter, token))
@@ -116,7 +120,9 @@ def _fail(letter: OutgoingEmail, error: str) -> str:
 
 
 def _drop(letter: OutgoingEmail) -> str:
-    """Nothing went wrong: a newer letter has replaced it, say."""
+    """Nothing went wrong: a newer letter has replaced it, say, or it is deleted already, because
+    the address that it was asked for with is nobody's.
+    """
     error = "not sent: its link was used, replaced or withdrawn, or is past its time"
     with unit_of_work() as db:
         crud_letter.bury(db, letter=letter, error=error)
