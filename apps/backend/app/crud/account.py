@@ -1,5 +1,7 @@
 """What people do with their own account: register, prove an address, set a password."""
 
+from typing import Any
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -44,24 +46,23 @@ def register(db: Session, *, registration: Registration) -> None:
         "username": username,
         "full_name": registration.full_name,
         "role": Role.USER,
-        "is_active": True,
         "is_verified": False,
-        "must_change_password": False,
         "token_quota": get_settings().DEFAULT_TOKEN_QUOTA,
         "hashed_password": hash_password(password),  # Before the first statement.
     }
-    user_id, is_new = crud_user.insert_unless_taken(db, values, password=password)
-    event = crud_audit.creation(db, User, record_id=user_id, values=values)
-    if not is_new:
-        event |= {"action": "registration_tried", "changes": {}, "version": None}
-    crud_audit.write_events(db, [event])
-    template = LetterTemplate.VERIFY_EMAIL if is_new else LetterTemplate.REGISTRATION_TRIED
-    ask_for_letter(db, recipient=email, template=template)
+    user = crud_user.insert_with_free_username(db, values, password=password)
+    if user is None:
+        _note(db, email=email, action="registration_tried")
+        ask_for_letter(db, recipient=email, template=LetterTemplate.REGISTRATION_TRIED)
+    else:
+        event = crud_audit.creation(db, User, record_id=user.id, values=vars(user))
+        _note(db, email=email, action="create", changes=event["changes"], version=user.version)
+        ask_for_letter(db, recipient=email, template=LetterTemplate.VERIFY_EMAIL)
 
 
 def request_verification(db: Session, *, email: str) -> None:
     """Send the letter to whom it helps, and nothing to anyone else."""
-    _note_request(db, email=email, action="verification_requested")
+    _note(db, email=email, action="verification_requested")
     ask_for_letter(db, recipient=email, template=LetterTemplate.VERIFY_EMAIL)
 
 
@@ -74,7 +75,7 @@ def verify_email(db: Session, *, token: str) -> None:
 
 
 def request_password_reset(db: Session, *, email: str) -> None:
-    _note_request(db, email=email, action="password_reset_requested")
+    _note(db, email=email, action="password_reset_requested")
     ask_for_letter(db, recipient=email, template=LetterTemplate.RESET_PASSWORD)
 
 
@@ -138,11 +139,11 @@ def change_password(
     store_password(db, user=user, hashed_password=hashed_password, kept_session_id=actor.session_id)
 
 
-def _note_request(db: Session, *, email: str, action: str) -> None:
-    """Of whom the address is, the database itself looks up: time tells nothing of it."""
+def _note(db: Session, *, email: str, action: str, **more: Any) -> None:
+    """Whose the address is, the database looks up as it writes: time tells nothing of it."""
     owner = select(User.id).where(User.email == email, User.is_active, User.deleted_at.is_(None))
-    known_id = owner.scalar_subquery()  # In an INSERT, which no criterion reaches into.
-    crud_audit.record(db, action=action, resource_type="user", resource_id=known_id)
+    owner_id = owner.scalar_subquery()  # In an INSERT, which no criterion reaches into.
+    crud_audit.record(db, action=action, resource_type="user", resource_id=owner_id, **more)
 
 
 def _act_as(db: Session, user: User) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, and_, select, update
 from sqlalchemy.orm import Session
 
-from app.core.clock import utc_now
+from app.core.clock import SKEW, utc_now
 from app.core.errors import SpentTokenError
 from app.core.security import derive_secret, hash_secret, key_ids, new_secret, present_key_id
 from app.crud.batch import delete_batch
@@ -134,4 +134,5 @@ def _is_good(text: str, purposes: Collection[TokenPurpose]) -> ColumnElement[boo
         OneTimeToken.purpose.in_(purposes),
         OneTimeToken.used_at.is_(None),
         OneTimeToken.expires_at > utc_now(),
+        OneTimeToken.created_at <= utc_now() + SKEW,
     )
