@@ -48,17 +48,9 @@ def refuse_foreign_page(request: Request) -> None:
 
 
 def _own_origins(request: Request) -> set[str]:
-    """An origin is scheme, host and port. Where people come over HTTPS, a page that came without
-    may be anybody's, whatever a proxy in between speaks.
-    """
     public = urlsplit(get_settings().PUBLIC_URL)
     host = request.headers.get("host", "")  # One of ALLOWED_HOSTS.
+    # Behind a proxy a request comes without TLS; a page that did may be anybody's.
     scheme = "https" if public.scheme == "https" else request.url.scheme
-    own = {_origin(public.scheme, public.netloc), _origin(scheme, host)}
+    own = {f"{public.scheme}://{public.netloc.lower()}", f"{scheme}://{host.lower()}"}
     return own.union(get_settings().ALLOWED_ORIGINS) - {"*"}
-
-
-def _origin(scheme: str, host: str) -> str:
-    """As browsers write it: without the scheme's own port."""
-    own_port = ":443" if scheme == "https" else ":80"
-    return f"{scheme}://{host.lower().removesuffix(own_port)}"

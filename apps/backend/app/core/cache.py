@@ -7,7 +7,6 @@ an answer that is asked for all the time.
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -20,6 +19,7 @@ from redis.lock import Lock
 
 from app import __version__
 from app.core.circuit import REDIS_RETRY_SECONDS, Circuit, redis_pool
+from app.core.clock import SteadyClock
 from app.core.config import Settings
 
 Json = dict[str, Any]
@@ -81,16 +81,17 @@ class _Memory:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._values: dict[str, tuple[float, bytes]] = {}
+        self._clock = SteadyClock()
         self._lock = threading.Lock()
 
     def get(self, key: str) -> bytes | None:
         ends_at, value = self._values.get(key, (0.0, None))
-        return value if ends_at > time.time() else None
+        return value if ends_at > self._clock.now() else None
 
     def put(self, key: str, value: bytes) -> None:
         with self._lock:
             self._values.pop(key, None)
-            self._values[key] = (time.time() + self._seconds, value)
+            self._values[key] = (self._clock.now() + self._seconds, value)
             if len(self._values) > KEPT_IN_MEMORY:
                 del self._values[next(iter(self._values))]
 

@@ -31,7 +31,6 @@ PLACEHOLDER: Final = re.compile(
 EXAMPLE_ADMIN_PASSWORD: Final = "change-this-password"  # noqa: S105  Refused outside `local`.
 MAX_SHEET_ROWS: Final = 1_048_575  # Of a spreadsheet, below the heading.
 MIN_KEY_BYTES: Final = 32
-MAX_KEY_RATED: Final = 72  # Characters; the rating of more takes ever longer.
 MIN_KEY_GUESSES: Final = 20.0  # Powers of ten. Even 32 random digits take more, "0123…" far fewer.
 MAX_TRUSTED_SHARE: Final = 1 / 64  # Of all addresses; the private networks together are less.
 
@@ -435,7 +434,7 @@ def _refuse_guessable(key: str) -> None:
     if len(key.encode()) < MIN_KEY_BYTES:
         raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes")
     lowered = key.lower()
-    guesses = zxcvbn(lowered[:MAX_KEY_RATED])["guesses_log10"]
+    guesses = zxcvbn(lowered[:72])["guesses_log10"]  # It takes no more.
     if guesses < MIN_KEY_GUESSES or PLACEHOLDER.search(lowered):
         raise ValueError("is a placeholder or a pattern, not a random key")
 

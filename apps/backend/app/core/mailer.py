@@ -1,9 +1,12 @@
 """The way to the mail server, or to the log where there is none. The one module that knows SMTP."""
 
+import io
+import math
 import re
 import smtplib
 import socket
 import ssl
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from email.errors import HeaderParseError
@@ -63,7 +66,7 @@ class Mailer:
     """Sends letters over one connection, which the first of them opens."""
 
     def __init__(self) -> None:
-        self._smtp: smtplib.SMTP | None = None
+        self._smtp: _Connection | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -92,8 +95,10 @@ class Mailer:
                 self._close()
             raise _failure(error) from None  # The cause may quote the letter.
 
-    def _ready(self) -> smtplib.SMTP:
+    def _ready(self) -> "_Connection":
         """A server may end a connection after so many letters."""
+        if self._smtp is not None:
+            self._smtp.ends_at = time.monotonic() + delivery_seconds()
         if self._smtp is None or not _answers(self._smtp):
             self._close()
             self._smtp = _connect()
@@ -114,7 +119,44 @@ def try_mail_server() -> None:
         raise MailServerError(_explain(error)) from error
 
 
-def _connect() -> smtplib.SMTP:
+def delivery_seconds() -> float:
+    """How long one letter may take, from the connection on."""
+    return 2 * get_settings().SMTP_TIMEOUT_SECONDS
+
+
+class _Connection(smtplib.SMTP):
+    """Its time-out is for each piece that arrives; `ends_at` is for all that the server says."""
+
+    ends_at = math.inf
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None:
+            self.file = io.BufferedReader(_Replies(self))
+        return super().getreply()
+
+
+class _TlsConnection(_Connection, smtplib.SMTP_SSL):
+    pass
+
+
+class _Replies(io.RawIOBase):
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        connection.ends_at = min(connection.ends_at, time.monotonic() + delivery_seconds())
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        seconds = self._connection.ends_at - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError
+        sock: Any = self._connection.sock
+        sock.settimeout(min(seconds, get_settings().SMTP_TIMEOUT_SECONDS))
+        return int(sock.recv_into(buffer))
+
+
+def _connect() -> _Connection:
     settings = get_settings()
     options: dict[str, Any] = {
         "host": settings.SMTP_HOST,
@@ -124,9 +166,9 @@ def _connect() -> smtplib.SMTP:
     }
     context = ssl.create_default_context()
     if settings.SMTP_SECURITY == "tls":
-        smtp: smtplib.SMTP = smtplib.SMTP_SSL(**options, context=context)
+        smtp: _Connection = _TlsConnection(**options, context=context)
     else:
-        smtp = smtplib.SMTP(**options)
+        smtp = _Connection(**options)
     try:
         if settings.SMTP_SECURITY == "starttls":
             smtp.starttls(context=context)

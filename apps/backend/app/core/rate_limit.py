@@ -5,7 +5,6 @@ A Redis that is gone or hangs stops no request: limits go on in memory until it 
 
 import math
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,6 +16,7 @@ from limits.storage import RedisStorage
 from redis import ConnectionPool, RedisError
 
 from app.core.circuit import REDIS_RETRY_SECONDS, Circuit, redis_pool
+from app.core.clock import SKEW, SteadyClock
 from app.core.config import Settings
 from app.core.errors import UnavailableError
 
@@ -59,7 +59,11 @@ class Standing:
 
 
 class Store(Protocol):
-    """The part of `limits`' storages that is used here; one storage is our own."""
+    """The part of `limits`' storages that is used here, with a clock that does not go back."""
+
+    clock: SteadyClock
+
+    def clear(self, key: str) -> None: ...
 
     def incr(self, key: str, expiry: int) -> int: ...
 
@@ -79,6 +83,7 @@ class MemoryStore:
     """Exact over threads. When it is full, what is over goes, and then what is oldest."""
 
     def __init__(self) -> None:
+        self.clock = SteadyClock()
         self._entries: dict[str, _Entry] = {}
         self._room = 1000
         self._lock = threading.Lock()
@@ -86,15 +91,18 @@ class MemoryStore:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def clear(self, key: str) -> None:
+        self._entries.pop(key, None)
+
     def incr(self, key: str, expiry: int) -> int:
         with self._lock:
-            entry = self._entry(key, expiry, time.time())
+            entry = self._entry(key, expiry, self.clock.now())
             entry.count += 1
             return entry.count
 
     def acquire_entry(self, key: str, limit: int, expiry: int) -> bool:
         with self._lock:
-            now = time.time()
+            now = self.clock.now()
             entry = self._entry(key, expiry, now)
             entry.moments = [moment for moment in entry.moments if moment > now - expiry]
             if len(entry.moments) >= limit:
@@ -105,7 +113,7 @@ class MemoryStore:
 
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002  As Redis' own.
         with self._lock:
-            now = time.time()
+            now = self.clock.now()
             moments = [one for one in self._entry(key, expiry, now).moments if one > now - expiry]
             return (moments[0], len(moments)) if moments else (now, 0)
 
@@ -124,6 +132,23 @@ class MemoryStore:
         self._room = max(1000, 2 * len(self._entries))
 
 
+class RedisStore(RedisStorage):
+    """`limits`' own, which asks the wall clock."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        super().__init__("redis://", connection_pool=pool, key_prefix="backdesk:limit")
+        self.clock = SteadyClock()
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        values = [self.clock.now(), limit, expiry, amount]
+        return bool(self.lua_acquire_moving_window([self.prefixed_key(key)], values))
+
+    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
+        now = self.clock.now()
+        window = self.lua_moving_window([self.prefixed_key(key)], [now - expiry, limit])
+        return (float(window[0]), window[1]) if window else (now, 0)
+
+
 class RateLimiter:
     """One for each application. It connects with the first hit."""
 
@@ -133,7 +158,7 @@ class RateLimiter:
         self._settings = settings
         self._memory = MemoryStore()
         self._pool = redis_pool(settings.REDIS_URL) if settings.REDIS_URL else None
-        self._redis = _redis_storage(self._pool) if self._pool else None
+        self._redis = RedisStore(self._pool) if self._pool else None
         self._circuit = Circuit("limits", retry_seconds=redis_retry_seconds)
 
     @property
@@ -178,7 +203,7 @@ class RateLimiter:
 
 def _count(store: Store, window: Window, key: str) -> Standing:
     """One call: the window's end is told by the clock."""
-    number, passed = divmod(time.time(), window.seconds)
+    number, passed = divmod(store.clock.now(), window.seconds)
     used = store.incr(f"{key}:{number:.0f}", window.seconds)
     return Standing(
         window,
@@ -192,10 +217,14 @@ def _count_exactly(store: Store, window: Window, key: str) -> Standing:
     """Who is refused is not counted: a lock expires, however often it is tried meanwhile."""
     is_taken = store.acquire_entry(key, window.quota, window.seconds)
     since, used = store.get_moving_window(key, window.quota, window.seconds)
+    age = store.clock.now() - since
+    if age < -SKEW.total_seconds():  # Of a process that began before the clock was set back.
+        store.clear(key)
+        return _count_exactly(store, window, key)
     return Standing(
         window,
         remaining=max(0, window.quota - used) if is_taken else 0,
-        reset_seconds=max(1, math.ceil(since + window.seconds - time.time())),
+        reset_seconds=min(window.seconds, max(1, math.ceil(window.seconds - age))),
         is_exceeded=not is_taken,
     )
 
@@ -212,7 +241,3 @@ def _windows(name: str, text: str) -> tuple[Window, ...]:
         )
         for item in items
     )
-
-
-def _redis_storage(pool: ConnectionPool) -> RedisStorage:
-    return RedisStorage("redis://", connection_pool=pool, key_prefix="backdesk:limit")

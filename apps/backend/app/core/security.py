@@ -201,8 +201,8 @@ def read_access_token(text: str, *, may_be_expired: bool = False) -> AccessClaim
 
 @lru_cache(maxsize=REMEMBERED_TOKENS)
 def _read_token(text: str, keys: tuple[tuple[str, str], ...], algorithm: str) -> _Token:
-    """What is signed stays so: a panel sends the same token for minutes. Its times are compared
-    with the clock by its reader, each time. Raises InvalidTokenError, and remembers nothing then.
+    """What is signed stays so: a panel sends the same token for minutes. Its reader compares its
+    times with the clock, each time. Raises InvalidTokenError, and remembers nothing then.
     """
     try:
         claims = jwt.decode(
@@ -211,12 +211,8 @@ def _read_token(text: str, keys: tuple[tuple[str, str], ...], algorithm: str) ->
             algorithms=[algorithm],
             issuer=ISSUER,
             audience=AUDIENCE,
-            options={
-                "require": list(CLAIMS),
-                "verify_exp": False,
-                "verify_iat": False,
-                "verify_nbf": False,
-            },
+            leeway=LEEWAY_SECONDS,
+            options={"require": list(CLAIMS), "verify_exp": False},
         )
         user_id, session_id = int(claims["sub"]), claims["sid"]
     except (jwt.InvalidTokenError, KeyError, ValueError, TypeError, RecursionError):

@@ -1,5 +1,7 @@
 """What people do with their own account: register, prove an address, set a password."""
 
+from typing import Any
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -10,8 +12,8 @@ from app.core.security import hash_password, verify_password
 from app.core.text import normalise
 from app.crud import audit as crud_audit
 from app.crud import user as crud_user
-from app.crud.letter import send_verification, write_letter
-from app.crud.one_time_token import issue_token, owner_of_token, use_token
+from app.crud.letter import ask_for_letter
+from app.crud.one_time_token import owner_of_token, use_token
 from app.crud.password import SETS_PASSWORD, store_password
 from app.crud.user_policy import PasswordTooEasyError, refuse_easy_password
 from app.db.session import origin_of
@@ -49,20 +51,20 @@ def register(db: Session, *, registration: Registration) -> None:
         "token_quota": get_settings().DEFAULT_TOKEN_QUOTA,
         "hashed_password": hash_password(password),  # Before the first statement.
     }
-    try:
-        with db.begin_nested():
-            user = crud_user.insert_with_free_username(db, values, password=password)
-    except crud_user.EmailTakenError:
-        _tell_owner(db, email=email)
+    user = crud_user.insert_with_free_username(db, values, password=password)
+    if user is None:
+        _note(db, email=email, action="registration_tried")
+        ask_for_letter(db, recipient=email, template=LetterTemplate.REGISTRATION_TRIED)
     else:
-        send_verification(db, user=user)
+        event = crud_audit.creation(db, User, record_id=user.id, values=vars(user))
+        _note(db, email=email, action="create", changes=event["changes"], version=user.version)
+        ask_for_letter(db, recipient=email, template=LetterTemplate.VERIFY_EMAIL)
 
 
 def request_verification(db: Session, *, email: str) -> None:
     """Send the letter to whom it helps, and nothing to anyone else."""
-    user = _asked_for(db, email=email, action="verification_requested")
-    if user is not None and not user.is_verified:
-        send_verification(db, user=user)
+    _note(db, email=email, action="verification_requested")
+    ask_for_letter(db, recipient=email, template=LetterTemplate.VERIFY_EMAIL)
 
 
 def verify_email(db: Session, *, token: str) -> None:
@@ -74,10 +76,8 @@ def verify_email(db: Session, *, token: str) -> None:
 
 
 def request_password_reset(db: Session, *, email: str) -> None:
-    user = _asked_for(db, email=email, action="password_reset_requested")
-    if user is not None:
-        token = issue_token(db, user=user, purpose=TokenPurpose.RESET_PASSWORD)
-        write_letter(db, user=user, template=LetterTemplate.RESET_PASSWORD, token=token)
+    _note(db, email=email, action="password_reset_requested")
+    ask_for_letter(db, recipient=email, template=LetterTemplate.RESET_PASSWORD)
 
 
 def check_reset(db: Session, *, reset: PasswordReset) -> None:
@@ -140,21 +140,11 @@ def change_password(
     store_password(db, user=user, hashed_password=hashed_password, kept_session_id=actor.session_id)
 
 
-def _asked_for(db: Session, *, email: str, action: str) -> User | None:
-    """Find the active user whose address a stranger gave. The event is written for unknown ones
-    too: time would tell whether a transaction had anything to commit.
-    """
-    statement = select(User).where(User.email == email, User.is_active)
-    user = db.scalar(statement.with_for_update(key_share=True))  # Of two links one stays good.
-    known_id = user.id if user is not None else None
-    crud_audit.record(db, action=action, resource_type="user", resource_id=known_id)
-    return user
-
-
-def _tell_owner(db: Session, *, email: str) -> None:
-    owner = _asked_for(db, email=email, action="registration_tried")
-    if owner is not None:
-        write_letter(db, user=owner, template=LetterTemplate.REGISTRATION_TRIED)
+def _note(db: Session, *, email: str, action: str, **more: Any) -> None:
+    """Whose the address is, the database looks up as it writes: time tells nothing of it."""
+    owner = select(User.id).where(User.email == email, User.is_active, User.deleted_at.is_(None))
+    owner_id = owner.scalar_subquery()  # In an INSERT, which no criterion reaches into.
+    crud_audit.record(db, action=action, resource_type="user", resource_id=owner_id, **more)
 
 
 def _act_as(db: Session, user: User) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pydantic_core import to_jsonable_python
-from sqlalchemy import case, event, inspect, select, true
+from sqlalchemy import ScalarSelect, case, event, inspect, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -46,7 +46,7 @@ def record(
     *,
     action: str,
     resource_type: str,
-    resource_id: int | None,
+    resource_id: int | ScalarSelect[int] | None,
     changes: Mapping[str, Any] | None = None,
     version: int | None = None,
 ) -> None:
@@ -162,7 +162,7 @@ def _event(
     db: Session,
     action: str,
     resource_type: str,
-    resource_id: int | None,
+    resource_id: int | ScalarSelect[int] | None,
     changes: Mapping[str, Any],
     *,
     version: int | None = None,

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import and_, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.core.clock import utc_now
+from app.core.clock import SKEW, utc_now
 from app.core.errors import ConflictError, NotFoundError
 from app.db.upsert import upsert
 from app.models.job import Job
@@ -39,7 +39,7 @@ class Outcome:
 
 def get_runs(db: Session) -> Mapping[str, Mapping[str, Any]]:
     """Return the last or present run of each job that ever ran, by its name."""
-    is_running = and_(Job.runs_until.is_not(None), Job.runs_until > utc_now())
+    is_running = and_(Job.runs_until.is_not(None), _is_ahead(Job.runs_until, utc_now()))
     columns = (
         Job.due_at,
         is_running.label("is_running"),
@@ -55,9 +55,13 @@ def get_runs(db: Session) -> Mapping[str, Mapping[str, Any]]:
 def get_resting_names(db: Session) -> frozenset[str]:
     """Name the jobs that are not due, or running; one that never ran is due."""
     now = utc_now()
-    return frozenset(
-        db.scalars(select(Job.name).where(or_(Job.due_at > now, Job.runs_until > now)))
-    )
+    is_resting = or_(_is_ahead(Job.due_at, now), _is_ahead(Job.runs_until, now))
+    return frozenset(db.scalars(select(Job.name).where(is_resting)))
+
+
+def _is_ahead(moment: InstrumentedAttribute[Any], now: datetime) -> ColumnElement[bool]:
+    """Nothing is, of a job whose last run lies ahead itself: the clock was set back since."""
+    return and_(moment > now, Job.started_at <= now + SKEW)
 
 
 def claim_job(db: Session, *, name: str, only_if_due: bool) -> datetime | None:
@@ -66,9 +70,9 @@ def claim_job(db: Session, *, name: str, only_if_due: bool) -> datetime | None:
     None where somebody else runs it, or where it is not due and has to be.
     """
     now = utc_now()
-    may_start = or_(Job.runs_until.is_(None), Job.runs_until <= now)
+    may_start = or_(Job.runs_until.is_(None), ~_is_ahead(Job.runs_until, now))
     if only_if_due:
-        may_start = and_(may_start, Job.due_at <= now)
+        may_start = and_(may_start, ~_is_ahead(Job.due_at, now))
     taken = {"started_at": now, "runs_until": now + LEASE}
     return db.scalar(
         upsert(db, Job)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import select, true, update
+from sqlalchemy import or_, select, true, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -68,6 +68,31 @@ def write_letter(
     letter = _letter(recipient or user.email, template, {"name": name} | parameters, token_id)
     db.add(OutgoingEmail(**letter))
     db.flush()
+
+
+def ask_for_letter(db: Session, *, recipient: str, template: LetterTemplate) -> None:
+    """Have a letter sent to an address that a stranger gave, if it helps its owner: who that is, is
+    found out when the letter leaves. So time tells nothing of it, and no crash loses a letter.
+    """
+    db.add(OutgoingEmail(**_letter(recipient, template, {}, None)))
+    db.flush()
+
+
+def write_asked(db: Session, *, letter: OutgoingEmail) -> None:
+    """Fill in what a letter lacks that was asked for, or delete it; then it has no parameters."""
+    if letter.parameters:
+        return
+    statement = select(User).where(User.email == letter.recipient, User.is_active)
+    user = db.scalar(statement.with_for_update(key_share=True))  # Of two links one stays good.
+    purpose = LINK_PURPOSES.get(letter.template)
+    if user is None or (purpose and not _needs(user, purpose)):
+        db.delete(letter)
+        return
+    if purpose:
+        asked_at = min(letter.created_at, utc_now())
+        letter.token_id = issue_token(db, user=user, purpose=purpose, asked_at=asked_at).id
+    name = _name_in_letters(user.full_name, user.username, is_verified=user.is_verified)
+    letter.parameters = {"name": name}
 
 
 def _name_in_letters(full_name: str | None, username: str, *, is_verified: bool) -> str | None:
@@ -209,10 +234,11 @@ def claim_letter(db: Session, *, until: datetime) -> OutgoingEmail | None:
     """Take the letter that has been due for longest, for nobody else before `until`: whoever dies
     with it in hand holds it up, but does not lose it.
     """
-    now = utc_now()
+    # One that is new waits for nothing, also where the clock was set back since.
+    is_due = or_(OutgoingEmail.due_at <= utc_now(), OutgoingEmail.attempts == 0)
     first_due = (
         select(OutgoingEmail.id)
-        .where(OutgoingEmail.status == LetterStatus.WAITING, OutgoingEmail.due_at <= now)
+        .where(OutgoingEmail.status == LetterStatus.WAITING, is_due)
         .order_by(OutgoingEmail.due_at, OutgoingEmail.id)
         .limit(1)
         .with_for_update(skip_locked=True)  # On SQLite one unit at a time writes anyway.

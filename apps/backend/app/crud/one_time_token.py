@@ -1,13 +1,13 @@
 """Single-use, expiring tokens, which letters carry in their links."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, select, update
 from sqlalchemy.orm import Session
 
-from app.core.clock import utc_now
+from app.core.clock import SKEW, utc_now
 from app.core.errors import SpentTokenError
 from app.core.security import derive_secret, hash_secret, key_ids, new_secret, present_key_id
 from app.crud.batch import delete_batch
@@ -23,10 +23,12 @@ LIFETIMES: Final[Mapping[TokenPurpose, timedelta]] = {
 }
 
 
-def issue_token(db: Session, *, user: User, purpose: TokenPurpose) -> OneTimeToken:
+def issue_token(
+    db: Session, *, user: User, purpose: TokenPurpose, asked_at: datetime | None = None
+) -> OneTimeToken:
     """Make a token for the user's present address; older ones of the purpose are dead."""
     withdraw_tokens(db, user_id=user.id, purposes=[purpose])
-    token = OneTimeToken(**_new_token(user.id, user.email, purpose))
+    token = OneTimeToken(**_new_token(user.id, user.email, purpose, asked_at or utc_now()))
     db.add(token)
     db.flush()
     return token
@@ -38,17 +40,17 @@ def issue_first_tokens(
     """Make a token for each of some new users, given by id and e-mail, and return the tokens' ids
     in the same order.
     """
-    ids = draw_ids(db, model=OneTimeToken, count=len(recipients))
+    ids, now = draw_ids(db, model=OneTimeToken, count=len(recipients)), utc_now()
     tokens = [
-        {"id": token_id, **_new_token(user_id, email, purpose)}
+        {"id": token_id, **_new_token(user_id, email, purpose, now)}
         for token_id, (user_id, email) in zip(ids, recipients, strict=True)
     ]
     load_rows(db, model=OneTimeToken, rows=tokens)
     return ids
 
 
-def _new_token(user_id: int, email: str, purpose: TokenPurpose) -> dict[str, Any]:
-    now, nonce, key_id = utc_now(), new_secret(), present_key_id()
+def _new_token(user_id: int, email: str, purpose: TokenPurpose, now: datetime) -> dict[str, Any]:
+    nonce, key_id = new_secret(), present_key_id()
     return {
         "user_id": user_id,
         "purpose": purpose,
@@ -132,4 +134,5 @@ def _is_good(text: str, purposes: Collection[TokenPurpose]) -> ColumnElement[boo
         OneTimeToken.purpose.in_(purposes),
         OneTimeToken.used_at.is_(None),
         OneTimeToken.expires_at > utc_now(),
+        OneTimeToken.created_at <= utc_now() + SKEW,
     )

@@ -13,6 +13,7 @@ from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
 from app.core.permissions import Principal, Role, Scope
 from app.core.security import hash_password, verify_password
 from app.core.text import fold, text_key
+from app.crud import audit as crud_audit
 from app.crud.department import oldest_members, settle_departments
 from app.crud.export import Export, get_export
 from app.crud.free_username import drawn, get_taken_usernames, numbered
@@ -32,6 +33,8 @@ from app.crud.user_policy import (
 )
 from app.db.integrity import constraint_error
 from app.db.locks import take_turns
+from app.db.upsert import upsert
+from app.models.indexes import present
 from app.models.one_time_token import TokenPurpose
 from app.models.user import EMAIL_UNIQUE, USERNAME_UNIQUE, User
 from app.schemas.export import ExportQuery
@@ -193,7 +196,12 @@ def create_user(
     if actor is None or values["department"] != actor.department:
         settle_departments(db, [values])
     if user_in.username is None:
-        user = insert_with_free_username(db, values, password=user_in.password)
+        found = insert_with_free_username(db, values, password=user_in.password)
+        if found is None:
+            raise EmailTakenError
+        user = found
+        event = crud_audit.creation(db, User, record_id=user.id, values=vars(user))
+        crud_audit.write_events(db, [event])
     else:
         with taken_error(db, email=user_in.email):
             user = _insert(db, values)
@@ -362,17 +370,21 @@ def username_of(email: str) -> str:
     return re.sub(r"[^a-z0-9._-]", "", email.partition("@")[0])[:44].ljust(3, "_")
 
 
-def insert_with_free_username(db: Session, values: dict[str, Any], *, password: str | None) -> User:
-    """Take the first free name; whoever takes it meanwhile makes us try the next.
-
-    Raises EmailTakenError.
+def insert_with_free_username(
+    db: Session, values: dict[str, Any], *, password: str | None
+) -> User | None:
+    """Take the first free name; whoever takes it meanwhile makes us try the next. Return None where
+    the e-mail is taken: the statements are the same, so that time does not tell. It is the caller
+    who notes the creation.
     """
     for name in _free_usernames(db, wanted=values["username"]):
         if password is not None and name == fold(password):
             continue
+        row = upsert(db, User).values(values | {"username": name})
+        row = row.on_conflict_do_nothing(index_elements=[User.email], index_where=present)
         try:
-            with db.begin_nested():
-                return _insert(db, values | {"username": name})
+            with db.begin_nested(), constraint_error(TAKEN):
+                return db.scalar(row.returning(User))
         except UsernameTakenError:
             continue
     raise AssertionError("the names never end")

@@ -10,10 +10,16 @@ from typing import Final
 import structlog
 from jinja2 import TemplateError
 
-from app.core.clock import utc_now
-from app.core.config import get_settings
+from app.core.clock import SteadyClock, utc_now
 from app.core.letter_text import write_text
-from app.core.mailer import Letter, Mailer, MailServerError, NeverError, NotNowError
+from app.core.mailer import (
+    Letter,
+    Mailer,
+    MailServerError,
+    NeverError,
+    NotNowError,
+    delivery_seconds,
+)
 from app.crud import letter as crud_letter
 from app.crud.one_time_token import is_usable, token_text
 from app.db.session import unit_of_work
@@ -33,8 +39,6 @@ PAUSES: Final = (
     timedelta(hours=24),
 )
 MAX_ATTEMPTS: Final = len(PAUSES) + 1
-# More than the replies that one letter waits for, a new connection and its login included.
-MOST_REPLIES: Final = 20
 
 log = structlog.get_logger("backdesk.letters")
 
@@ -45,9 +49,10 @@ def deliver_mail(*, longest_run: timedelta = LONGEST_RUN) -> str:
     It ends early where the mail server is of no use, and when its time is up: the next run goes on.
     """
     outcomes: Counter[str] = Counter()
-    ends_at = utc_now() + longest_run
+    clock = SteadyClock()
+    ends_at = clock.now() + longest_run.total_seconds()
     with Mailer() as mailer:
-        while utc_now() < ends_at and (claimed := _claim()) is not None:
+        while clock.now() < ends_at and (claimed := _claim()) is not None:
             try:
                 outcomes[_deliver(*claimed, mailer)] += 1
             except MailServerError as error:
@@ -61,17 +66,21 @@ def _summary(outcomes: Counter[str]) -> str:
 
 
 def _claim() -> tuple[OutgoingEmail, OneTimeToken | None] | None:
-    lease = timedelta(seconds=60 + MOST_REPLIES * get_settings().SMTP_TIMEOUT_SECONDS)
+    lease = timedelta(seconds=60 + 2 * delivery_seconds())
     with unit_of_work() as db:
         letter = crud_letter.claim_letter(db, until=utc_now() + lease)
-        return (letter, crud_letter.get_token(db, letter=letter)) if letter else None
+        if letter is None:
+            return None
+        crud_letter.write_asked(db, letter=letter)
+        return letter, crud_letter.get_token(db, letter=letter)
 
 
 def _deliver(letter: OutgoingEmail, token: OneTimeToken | None, mailer: Mailer) -> str:
     """Raises MailServerError."""
     if letter.attempts > MAX_ATTEMPTS:  # Each time, whoever had it in hand died.
         return _bury(letter, f"given up after {MAX_ATTEMPTS} attempts, the last unfinished")
-    if letter.template in crud_letter.LINK_PURPOSES and (token is None or not is_usable(token)):
+    has_link = letter.template in crud_letter.LINK_PURPOSES
+    if not letter.parameters or (has_link and (token is None or not is_usable(token))):
         return _drop(letter)
     try:
         mailer.send(_write(letter, token))
@@ -116,7 +125,9 @@ def _fail(letter: OutgoingEmail, error: str) -> str:
 
 
 def _drop(letter: OutgoingEmail) -> str:
-    """Nothing went wrong: a newer letter has replaced it, say."""
+    """Nothing went wrong: a newer letter has replaced it, say, or it is deleted already, because
+    the address that it was asked for with is nobody's.
+    """
     error = "not sent: its link was used, replaced or withdrawn, or is past its time"
     with unit_of_work() as db:
         crud_letter.bury(db, letter=letter, error=error)

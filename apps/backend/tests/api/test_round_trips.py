@@ -28,7 +28,7 @@ POST   /api/v1/auth/email/verify/confirm            400  3
 POST   /api/v1/auth/login                           200  6
 POST   /api/v1/auth/logout                          204  4
 POST   /api/v1/auth/logout-all                      204  6
-POST   /api/v1/auth/password/forgot                 202  6
+POST   /api/v1/auth/password/forgot                 202  3
 POST   /api/v1/auth/password/reset                  400  1
 POST   /api/v1/auth/refresh                         200  5
 POST   /api/v1/auth/register                        403  0

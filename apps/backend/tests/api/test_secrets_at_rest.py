@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from app.crud.one_time_token import token_text
 from app.models import Base, OneTimeToken
 from tests.factories import make_user
+from tests.letters import write_letters
 
 PASSWORD = "wallpaper-on-tuesday"
 NEW_PASSWORD = "curtains-on-friday"
@@ -38,6 +39,7 @@ def test_secrets_are_not_in_the_database(
     anonymous.post("/api/v1/users/me/password", json=passwords, headers=bearer)
     in_cookies = anonymous.post(f"{AUTH}/login?mode=cookie", data=form | {"password": NEW_PASSWORD})
 
+    write_letters()
     links = [token_text(token) for token in db.scalars(select(OneTimeToken))]
     secrets = [
         PASSWORD,

@@ -265,6 +265,89 @@ def test_deliver_mail_sends_nothing_to_what_is_not_one_address(
     assert state(db, letter)[0] == LetterStatus.DEAD
 
 
+# --- For whom it is, which is looked up when it leaves
+
+ACCOUNTS: dict[str, dict[str, Any] | None] = {
+    "nobody": None,
+    "active": {},
+    "unverified": {"is_verified": False},
+    "inactive": {"is_active": False},
+    "deleted": {"deleted_at": utc_now()},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "helped"),
+    [
+        ("password/forgot", {"active", "unverified"}),
+        ("email/verify", {"unverified"}),
+    ],
+)
+@pytest.mark.parametrize("who", ACCOUNTS)
+def test_deliver_mail_sends_what_was_asked_for_to_whom_it_helps(
+    mail: Catcher, anonymous: TestClient, db: Session, path: str, helped: set[str], who: str
+) -> None:
+    values = ACCOUNTS[who]
+    if values is not None:
+        make_user(db, email="ann@example.com", **values)
+    anonymous.post(f"/api/v1/auth/{path}", json={"email": "Ann@Example.com"})
+
+    outcome = deliver_mail()
+
+    assert outcome == ("1 sent" if who in helped else "1 dropped")
+    assert mail.recipients() == (["ann@example.com"] if who in helped else [])
+    assert len(db.scalars(select(OutgoingEmail)).all()) == len(mail.letters)
+
+
+@pytest.mark.parametrize(("minutes", "is_sent"), [(50, True), (61, False)])
+def test_deliver_mail_lets_a_link_last_from_when_it_was_asked_for(
+    mail: Catcher, anonymous: TestClient, db: Session, minutes: int, is_sent: bool
+) -> None:
+    make_user(db, email="ann@example.com")
+    asked_at = utc_now()
+    anonymous.post("/api/v1/auth/password/forgot", json={"email": "ann@example.com"})
+
+    with time_machine.travel(asked_at + timedelta(minutes=minutes)):
+        deliver_mail()
+
+    token = db.scalars(select(OneTimeToken)).one()
+    assert len(mail.letters) == int(is_sent)
+    assert abs(token.expires_at - asked_at - timedelta(hours=1)) < timedelta(seconds=30)
+
+
+def test_deliver_mail_leaves_the_last_of_two_links_good(
+    mail: Catcher, anonymous: TestClient, db: Session
+) -> None:
+    make_user(db, email="ann@example.com")
+    for _ in range(2):
+        anonymous.post("/api/v1/auth/password/forgot", json={"email": "ann@example.com"})
+
+    deliver_mail()
+
+    tokens = [link_in(letter.text)[1] for letter in mail.letters]
+    used = [
+        anonymous.post(
+            "/api/v1/auth/password/reset", json={"token": token, "password": NEW_PASSWORD}
+        ).status_code
+        for token in tokens
+    ]
+    assert used == [400, 200]
+
+
+def test_deliver_mail_at_once_leaves_one_of_two_links_good(
+    mail: Catcher, anonymous: TestClient, db: Session
+) -> None:
+    make_user(db, email="ann@example.com")
+    for _ in range(4):
+        anonymous.post("/api/v1/auth/password/forgot", json={"email": "ann@example.com"})
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: deliver_mail(), range(4)))
+
+    good = db.scalars(select(OneTimeToken).where(OneTimeToken.used_at.is_(None))).all()
+    assert len(good) == 1
+
+
 # --- What fails
 
 

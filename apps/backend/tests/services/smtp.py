@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -162,3 +163,49 @@ def silent_server() -> Iterator[int]:
     """A port where connections are taken, and nothing is ever said."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield int(server.getsockname()[1])
+
+
+@dataclass
+class Dripping:
+    port: int
+    has_dripped: threading.Event = field(default_factory=threading.Event)
+    hung_up: threading.Event = field(default_factory=threading.Event)
+
+
+# What a server says to each command; "" is the greeting, "." ends a letter.
+SAID = dict.fromkeys(("EHLO", "MAIL", "RCPT", ".", "NOOP"), b"250 OK\r\n") | {
+    "": b"220 mail\r\n",
+    "DATA": b"354 Go on\r\n",
+    "QUIT": b"221 Bye\r\n",
+}
+
+
+@contextmanager
+def dripping_server(command: str, piece: bytes) -> Iterator[Dripping]:
+    """A mail server whose answer to one command comes bit by bit, and never to its end."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        told = Dripping(int(server.getsockname()[1]))
+        thread = threading.Thread(target=_drip, args=(server, told, command, piece), daemon=True)
+        thread.start()
+        yield told
+    thread.join(WAIT_SECONDS)
+
+
+def _drip(server: socket.socket, told: Dripping, command: str, piece: bytes) -> None:
+    client, _ = server.accept()
+    with client, client.makefile("rb") as lines:
+        said, in_letter = "", False
+        while said != command:
+            client.sendall(SAID[said])
+            in_letter = said == "DATA"
+            line = lines.readline()
+            while in_letter and line != b".\r\n":
+                line = lines.readline()
+            said = line.decode().split()[0].upper()
+        try:
+            while True:
+                client.sendall(piece)
+                told.has_dripped.set()
+                time.sleep(0.05)
+        except OSError:
+            told.hung_up.set()

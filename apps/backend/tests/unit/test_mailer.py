@@ -11,7 +11,14 @@ import pytest
 from app.core.mailer import Letter, Mailer, MailServerError, NeverError, try_mail_server
 from tests.absent import program
 from tests.server import free_port
-from tests.services.smtp import LOGIN, Catcher, knows_login, running_catcher, silent_server
+from tests.services.smtp import (
+    LOGIN,
+    Catcher,
+    dripping_server,
+    knows_login,
+    running_catcher,
+    silent_server,
+)
 from tests.settings import changed_settings
 
 LETTER = Letter(
@@ -219,3 +226,42 @@ def test_letter_to_no_address_is_refused_for_good() -> None:
         send(Letter("7.abc", "ann@example.com\nBcc: eve@example.com", "Hello", "Hello", "Hello"))
 
     assert mail.letters == []
+
+
+@pytest.mark.parametrize("piece", [b"2", b"250-and so on\r\n"])
+@pytest.mark.parametrize("command", ["", "EHLO", "MAIL", "RCPT", "DATA", "."])
+def test_server_that_drips_is_left_after_a_while(command: str, piece: bytes) -> None:
+    """Each bit comes well within the time-out of one read."""
+    with dripping_server(command, piece) as server:
+        chosen = Catcher(server.port).settings | {"SMTP_TIMEOUT_SECONDS": "0.4"}
+        with changed_settings(**chosen), pytest.raises(MailServerError, match="does not answer"):
+            send()
+        assert server.has_dripped.is_set()
+        assert server.hung_up.wait(timeout=60)
+
+
+def test_server_that_drips_at_the_end_has_taken_the_letter() -> None:
+    with dripping_server("QUIT", b"2") as server:
+        chosen = Catcher(server.port).settings | {"SMTP_TIMEOUT_SECONDS": "0.4"}
+        with changed_settings(**chosen):
+            send()
+        assert server.has_dripped.is_set()
+        assert server.hung_up.wait(timeout=60)
+
+
+def test_server_that_drips_is_named_before_any_letter() -> None:
+    with dripping_server("NOOP", b"2") as server:
+        chosen = Catcher(server.port).settings | {"SMTP_TIMEOUT_SECONDS": "0.4"}
+        with changed_settings(**chosen), pytest.raises(MailServerError, match="does not answer"):
+            try_mail_server()
+
+
+def test_time_for_each_letter_is_its_own() -> None:
+    with running_catcher() as mail:
+        mail.seconds_for_each = 0.3
+        chosen = mail.settings | {"SMTP_TIMEOUT_SECONDS": "0.6"}
+        with changed_settings(**chosen), Mailer() as mailer:
+            for _ in range(6):
+                mailer.send(LETTER)
+
+    assert len(mail.letters) == 6
