@@ -4,7 +4,8 @@ import re
 import unicodedata
 from typing import Final
 
-KEY_LENGTH: Final = 600  # An entry of PostgreSQL's indexes holds some 2,700 bytes.
+# So that it fits into an entry of PostgreSQL's indexes (2,700 bytes), and into a cursor.
+KEY_LENGTH: Final = 350
 # Unicode's Default_Ignorable_Code_Point: nothing of them shows.
 _IGNORABLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"

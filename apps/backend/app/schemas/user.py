@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import email_validator
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from app.core.permissions import Permission, Role
 from app.schemas.base import (
@@ -60,6 +61,7 @@ Username = Annotated[
 ]
 FullName = Annotated[Visible, Field(min_length=1, max_length=100, examples=["Ann Lee"])]
 Department = Annotated[Visible, Field(min_length=1, max_length=100, examples=["Sales"])]
+DepartmentName = TypeAliasType("DepartmentName", str)  # So that OpenAPI names it.
 RoleName = Annotated[Role, Field(strict=False)]
 TokenQuota = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER, examples=[100_000])]
 NewPassword = Annotated[

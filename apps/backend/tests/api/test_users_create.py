@@ -508,7 +508,7 @@ def test_create_user_by_a_manager_makes_a_plain_user_of_their_department(
         {"role": "manager"},
         {"role": "auditor"},
         {"department": "Kitchen"},
-        {"department": "sales"},
+        {"department": "Sales II"},
         {"department": None},
         {"role": "manager", "department": "Kitchen"},
     ],
