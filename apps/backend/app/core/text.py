@@ -28,8 +28,3 @@ def fold(text: str) -> str:
 def text_key(text: str) -> str:
     """Return what texts are sorted by, and compared for equality: as much as an index holds."""
     return fold(text)[:KEY_LENGTH]
-
-
-def words_of(text: str) -> tuple[str, ...]:
-    """Return each word of a search once."""
-    return tuple(dict.fromkeys(fold(text).split()))

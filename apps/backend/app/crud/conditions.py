@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import BindParameter, ColumnElement, String, and_, bindparam, false, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.crud.list_shape import ESCAPE, Shape, key_of
+from app.crud.list_shape import ESCAPE, Shape
 from app.db.base import Base
 from app.models.mixins import SoftDeleteMixin
 from app.schemas.listing import Filter, Operator
@@ -55,7 +55,7 @@ def _condition(column: Column, key: Column, wanted: Filter) -> ColumnElement[boo
     if wanted.operator == "eq":
         among = _among(column, wanted.values)
         if column is not key:  # It is the key that has an index.
-            among = and_(_among(key, [name and key_of(name) for name in wanted.values]), among)
+            among = and_(_among(key, [name and f"{name}_key" for name in wanted.values]), among)
         return among
     if wanted.operator == "ne":
         among = _among(column, wanted.values)
