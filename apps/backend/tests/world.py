@@ -17,7 +17,7 @@ PEOPLE: dict[str, dict[str, Any]] = {
     "colleague": {"department": "Sales"},
     "boss": {"role": Role.ADMIN, "department": "Sales"},
     "cook": {"department": "Kitchen"},
-    "namesake": {"department": "sales"},
+    "namesake": {"department": " sales "},  # The same, spelled in another way.
     "loner": {"role": Role.MANAGER, "department": None},
     "drifter": {"department": None},
 }
@@ -25,7 +25,7 @@ EVERYBODY = set(PEOPLE)
 SEEN = {
     "admin": EVERYBODY,
     "auditor": EVERYBODY,
-    "manager": {"manager", "colleague", "boss"},
+    "manager": {"manager", "colleague", "boss", "namesake"},
     "loner": {"loner"},
     "colleague": {"colleague"},
     "drifter": {"drifter"},

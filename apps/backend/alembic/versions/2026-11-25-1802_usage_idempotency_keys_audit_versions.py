@@ -76,7 +76,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     with op.batch_alter_table("audit_events", schema=None) as batch_op:
         batch_op.drop_index("ix_audit_events_action_at")
-        batch_op.drop_column("version")
+
+    op.drop_column("audit_events", "version")
 
     op.drop_table("usage_months")
     with op.batch_alter_table("usage_events", schema=None) as batch_op:

@@ -26,6 +26,7 @@ def upgrade() -> None:
             sqlite_where=sa.text("deleted_at IS NOT NULL"),
         )
 
+    indexes = drop_indexes("users")
     # SQLite made this table anew for a column, and then gave the last id again when it was free.
     with op.batch_alter_table(
         "users",
@@ -40,6 +41,24 @@ def upgrade() -> None:
             postgresql_where=sa.text("deleted_at IS NOT NULL"),
             sqlite_where=sa.text("deleted_at IS NOT NULL"),
         )
+    for statement in indexes:
+        op.execute(statement)
+
+
+def drop_indexes(table: str) -> Sequence[str]:
+    """Return how they are made again, in the order of their names: those of a table that Alembic
+    copies come in no certain order. On PostgreSQL none are dropped, as nothing is copied.
+    """
+    if op.get_context().dialect.name != "sqlite":
+        return []
+    made = sa.text(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = :table"
+        " AND sql IS NOT NULL ORDER BY name"
+    )
+    indexes = op.get_bind().execute(made, {"table": table}).all()
+    for index in indexes:
+        op.drop_index(index.name, table)
+    return [index.sql for index in indexes]
 
 
 def downgrade() -> None:

@@ -20,7 +20,7 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 BATCH = 1000
-KEY_LENGTH = 600
+KEY_LENGTH = 350
 PRESENT = sa.text("deleted_at IS NULL")
 
 # What is folded: as much as an index holds, or all of it.

@@ -33,7 +33,7 @@ from app.core.clock import midnight, time_zone
 from app.core.config import get_settings
 from app.core.errors import PermissionDeniedError
 from app.core.permissions import Permission, Principal
-from app.core.text import words_of
+from app.core.text import fold
 from app.schemas.base import (
     DIGITS,
     MAX_BULK,
@@ -59,7 +59,7 @@ _Whole = Annotated[int, Field(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER), DIGITS
 
 def _read_search(text: str) -> str | None:
     """None is what holds no words."""
-    words = words_of(text)
+    words = set(fold(text).split())
     if len(words) > MOST_WORDS:
         raise PydanticCustomError("words", f"Must have at most {MOST_WORDS} different words.")
     return text.strip() if words else None

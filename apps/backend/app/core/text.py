@@ -4,7 +4,8 @@ import re
 import unicodedata
 from typing import Final
 
-KEY_LENGTH: Final = 600  # An entry of PostgreSQL's indexes holds some 2,700 bytes.
+# So that it fits into an entry of PostgreSQL's indexes (2,700 bytes), and into a cursor.
+KEY_LENGTH: Final = 350
 _TURNING: Final = r"\u202a-\u202e\u2060-\u206f"  # The direction of the text that follows.
 # Patterns of texts, as OpenAPI understands them. Joiners (U+200C, U+200D) pass: scripts and emoji
 # need them; so do marks of direction (U+200E, U+200F), which turn nothing else.
@@ -49,8 +50,3 @@ def fold(text: str) -> str:
 def text_key(text: str) -> str:
     """Return what texts are sorted by, and compared for equality: as much as an index holds."""
     return fold(text)[:KEY_LENGTH]
-
-
-def words_of(text: str) -> tuple[str, ...]:
-    """Return each word of a search once."""
-    return tuple(dict.fromkeys(fold(text).split()))

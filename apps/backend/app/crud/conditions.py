@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import BindParameter, ColumnElement, String, and_, bindparam, false, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.crud.list_shape import ESCAPE, Shape, key_of
+from app.crud.list_shape import ESCAPE, Shape
 from app.db.base import Base
 from app.models.mixins import SoftDeleteMixin
 from app.schemas.listing import Filter, Operator
@@ -54,7 +54,7 @@ def is_nullable(column: InstrumentedAttribute[Any]) -> bool:
 def _condition(column: Column, key: Column, wanted: Filter) -> ColumnElement[bool]:
     match wanted.operator:
         case "eq" if column is not key:  # It is the key that has an index.
-            keys = [name and key_of(name) for name in wanted.values]
+            keys = [name and f"{name}_key" for name in wanted.values]
             return and_(_among(key, keys), _among(column, wanted.values))
         case "eq":
             return _among(column, wanted.values)

@@ -39,7 +39,7 @@ def make_cursor(
 ) -> str:
     """Name the last row of a page by its sort values, signed together with sort and filter."""
     fields = [keys[one.field].key for one in sort_keys(query.sort)]
-    values = json.dumps([_to_json(last[field]) for field in fields]).encode()
+    values = json.dumps([_to_json(last[field]) for field in fields], ensure_ascii=False).encode()
     signature = sign(_signed_part(table, query, values), purpose=PURPOSE)
     return base64.urlsafe_b64encode(signature + values).decode()
 

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ScalarSelect, select
+from sqlalchemy.orm import Session, aliased
 
 from app.core.text import text_key
 from app.models.user import User
@@ -20,13 +20,17 @@ def settle_departments(
     spellings = {text_key(row["department"]): row["department"] for row in reversed(given)}
     if not spellings:
         return
-    oldest = oldest_members(User.department_folded.in_(spellings), User.id.not_in(beside))
-    there = select(User.department_folded, User.department).where(User.id.in_(oldest))
-    spellings.update(db.execute(there).tuples())
+    key = User.department_folded
+    there = select(key, spelling_of_department(beside=beside)).where(key.in_(spellings))
+    for one, spelling in db.execute(there.group_by(key)):
+        spellings[one] = spelling or spellings[one]
     for row in given:
         row["department"] = spellings[text_key(row["department"])]
 
 
-def oldest_members(*wanted: ColumnElement[bool]) -> Select[int]:
-    """Select the id of each department's oldest account."""
-    return select(func.min(User.id)).where(*wanted).group_by(User.department_folded)
+def spelling_of_department(*, beside: Collection[int] = ()) -> ScalarSelect[str | None]:
+    """Select how the oldest account spells the department that a statement groups users by."""
+    member = aliased(User)
+    same = member.department_folded == User.department_folded
+    members = select(member.department).where(same, member.id.not_in(beside))
+    return members.order_by(member.id).limit(1).scalar_subquery()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from app.core.text import text_key, words_of
+from app.core.text import fold, text_key
 from app.schemas.listing import Filter, ListQuery, SortKey
 
 DEEP: Final = 1000  # An offset that is worth a statement of its own kind.
@@ -66,9 +66,10 @@ def take_apart(query: ListQuery, *, alike: frozenset[str] = frozenset()) -> Aske
             if name is not None:
                 values[name] = value
                 if is_exact and isinstance(value, str):
-                    values[key_of(name)] = text_key(value)
+                    values[f"{name}_key"] = text_key(value)
         filters.append(replace(wanted, values=tuple(names)))
-    words = [_escaped(word) for word in _padded(words_of(query.q or ""))]
+    given = list(dict.fromkeys(fold(query.q or "").split()))
+    words = [_escaped(word) for word in _padded(given)]
     values |= {f"q{place}": word for place, word in enumerate(words)}
     skip = 0 if query.after is not None else query.skip
     if skip:
@@ -94,11 +95,6 @@ def sort_keys(sort: tuple[SortKey, ...]) -> tuple[SortKey, ...]:
         return sort
     descending = bool(sort) and sort[-1].descending
     return (*sort, SortKey("id", descending))
-
-
-def key_of(name: str) -> str:
-    """Name the parameter that has the folded form."""
-    return f"{name}_key"
 
 
 def _as_compared(wanted: Filter, value: Any) -> Any:

@@ -16,6 +16,7 @@ from app.crud import item as crud_item
 from app.crud import usage as crud_usage
 from app.crud import user as crud_user
 from app.crud.buckets import Buckets, buckets_between, number_of_bucket
+from app.crud.department import spelling_of_department
 from app.crud.listing import Record
 from app.models.audit_event import AuditEvent
 from app.models.item import Item
@@ -86,8 +87,7 @@ def _key(figure: str, actor: Principal, *asked: str) -> str:
 def _count_users(db: Session, actor: Principal) -> UserFigures:
     """Count each combination once, and add up in Python: one statement for every figure."""
     kinds = (User.is_active, User.is_verified, User.role, User.department_folded)
-    spelling = func.min(func.min(User.department)).over(partition_by=User.department_folded)
-    counts = select(func.count(), *kinds, spelling)
+    counts = select(func.count(), *kinds, spelling_of_department())
     rows = db.execute(counts.where(crud_user.visible_to(actor)).group_by(*kinds)).all()
 
     names = {row[4]: row[5] for row in rows}

@@ -14,7 +14,7 @@ from app.core.permissions import Principal, Role, Scope
 from app.core.security import hash_password, verify_password
 from app.core.text import fold, text_key
 from app.crud import audit as crud_audit
-from app.crud.department import oldest_members, settle_departments
+from app.crud.department import settle_departments, spelling_of_department
 from app.crud.export import Export, get_export
 from app.crud.free_username import drawn, get_taken_usernames, numbered
 from app.crud.letter import send_verification, send_welcome, write_letter
@@ -162,8 +162,8 @@ def get_departments(db: Session, *, q: str, limit: int, actor: Principal) -> Seq
     """Return those whose name contains the text, each in one spelling, by name."""
     key = User.department_folded
     wanted = (visible_to(actor), key != "", key.contains(text_key(q), autoescape=True))
-    members = select(User.department).where(User.id.in_(oldest_members(*wanted)))
-    return db.scalars(members.order_by(key).limit(limit)).all()
+    named = select(spelling_of_department()).where(*wanted).group_by(key).order_by(key)
+    return db.scalars(named.limit(limit)).all()
 
 
 def export_users(*, query: ExportQuery, actor: Principal) -> Export:

@@ -90,7 +90,8 @@ def refuse_forbidden_creation(values: Mapping[str, Any], actor: Principal) -> No
 
 def refuse_forbidden_changes(user: User, changes: Mapping[str, Any], actor: Principal) -> None:
     """Raises FieldsNotPermittedError, PermissionDeniedError."""
-    changes = {name: new for name, new in changes.items() if not _is_respelled(name, new, user)}
+    if text_key(changes.get("department") or "") == text_key(user.department or ""):
+        changes = {name: new for name, new in changes.items() if name != "department"}  # Respelled.
     if user.id == actor.id:
         refused = PRIVILEGED.intersection(changes)
     else:
@@ -98,12 +99,6 @@ def refuse_forbidden_changes(user: User, changes: Mapping[str, Any], actor: Prin
         refused = frozenset() if actor.scope is Scope.ALL else _beyond_department(changes, actor)
     if refused:
         raise FieldsNotPermittedError(refused)
-
-
-def _is_respelled(name: str, new: Any, user: User) -> bool:
-    """Tell whether it is the present department, spelled in another way."""
-    is_given = name == "department" and new is not None and user.department is not None
-    return is_given and text_key(new) == text_key(user.department or "")
 
 
 def _beyond_department(changes: Mapping[str, Any], actor: Principal) -> frozenset[str]:

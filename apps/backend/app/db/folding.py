@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Column, String, event
-from sqlalchemy.orm import InstrumentedAttribute, MappedColumn, mapped_column
+from sqlalchemy.orm import MappedColumn, mapped_column
 
 from app.core.text import KEY_LENGTH, fold
 from app.db.base import Base
@@ -21,17 +21,15 @@ def plain_text(length: int | None = None) -> String:
 
 
 def folded(source: str, *, length: int | None = KEY_LENGTH, **options: Any) -> MappedColumn[Any]:
-    """A column that holds the other one's text as it is compared. Statements that set it without
-    SQLAlchemy's defaults take their values from `with_folded`.
+    """A column that holds the other one's text as it is compared. Statements that pass SQLAlchemy's
+    defaults and the ORM by take their values from `with_folded`.
     """
 
-    def of_new_row(context: Any) -> str | None:
+    def fill(context: Any) -> str | None:
         return _fold(twin.column, context.get_current_parameters().get(source))
 
-    info = {_SOURCE: source}
-    twin: MappedColumn[Any] = mapped_column(
-        plain_text(length), default=of_new_row, info=info, **options
-    )
+    options |= {"default": fill, "info": {_SOURCE: source}}
+    twin: MappedColumn[Any] = mapped_column(plain_text(length), **options)
     return twin
 
 
@@ -43,11 +41,8 @@ def twins_of(model: type[Base]) -> Mapping[str, Column[Any]]:
 
 
 def with_folded(model: type[Base], values: Mapping[str, Any]) -> dict[str, Any]:
-    twins = twins_of(model).items()
-    return {
-        **values,
-        **{twin.name: _fold(twin, values[name]) for name, twin in twins if name in values},
-    }
+    twins = ((name, twin) for name, twin in twins_of(model).items() if name in values)
+    return {**values, **{twin.name: _fold(twin, values[name]) for name, twin in twins}}
 
 
 def _fold(twin: Column[Any], text: str | None) -> str | None:
@@ -55,13 +50,7 @@ def _fold(twin: Column[Any], text: str | None) -> str | None:
     return text if text is None else fold(text)[:length]
 
 
-@event.listens_for(Base, "attribute_instrument")
-def _fold_what_is_set(model: type[Base], key: str, twin: InstrumentedAttribute[Any]) -> None:
-    (column, *_) = getattr(twin.property, "columns", (None,))
-    if column is None or _SOURCE not in column.info:
-        return
-
-    def follow(row: Base, text: str | None, *_: Any) -> None:
-        setattr(row, key, _fold(column, text))
-
-    event.listen(getattr(model, column.info[_SOURCE]), "set", follow)
+@event.listens_for(Base, "before_update", propagate=True)
+def _fold_changes(_mapper: object, _connection: object, row: Base) -> None:
+    for name, twin in twins_of(type(row)).items():
+        setattr(row, twin.name, _fold(twin, getattr(row, name)))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import email_validator
 from pydantic import AfterValidator, Field, StringConstraints, WrapValidator
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
 
 from app.core.permissions import Permission, Role
 from app.core.text import LINE, fold, normalise, trim
@@ -91,6 +92,7 @@ Username = Annotated[
 _Line = Annotated[str, Field(max_length=100, pattern=LINE), EMPTY_IS_NULL, TRIMMED]
 FullName = Annotated[_Line, Field(examples=["Ann Lee"])]
 Department = Annotated[_Line, Field(examples=["Sales"])]
+DepartmentName = TypeAliasType("DepartmentName", str)  # So that OpenAPI names it.
 RoleName = Annotated[Role, Field(strict=False)]
 TokenQuota = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER, examples=[100_000])]
 NewPassword = Annotated[

@@ -507,7 +507,7 @@ def test_create_user_by_a_manager_makes_a_plain_user_of_their_department(
         {"role": "manager"},
         {"role": "auditor"},
         {"department": "Kitchen"},
-        {"department": "sales"},
+        {"department": "Sales II"},
         {"department": None},
         {"role": "manager", "department": "Kitchen"},
     ],
@@ -533,6 +533,32 @@ def test_create_user_by_a_manager_without_department_is_refused(
     assert_error(response, 403, "PERMISSION_DENIED")
     assert "department" in response.json()["detail"]
     assert count_users(db) == 1
+
+
+@pytest.mark.parametrize("is_one", [False, True])
+def test_e_mail_is_told_where_both_names_are_taken(
+    as_admin: TestClient, db: Session, is_one: bool
+) -> None:
+    """Whichever of the unique indexes the database looks into first."""
+    values = [{"email": "a@example.com"}, {"username": "bert"}]
+    for one in [values[0] | values[1]] if is_one else values:
+        make_user(db, **one)
+    other = make_user(db)
+    gone = make_user(db, email="a@example.com", username="bert", deleted_at=utc_now())
+    both = values[0] | values[1]
+
+    refused = [
+        as_admin.post(URL, json=both),
+        as_admin.post(f"{URL}bulk", json={"items": [both]}),
+        as_admin.patch(f"{URL}{other.id}", json=both),
+        as_admin.post(f"{URL}{gone.id}/restore"),
+        as_admin.post(f"{URL}bulk/restore", json={"ids": [gone.id]}),
+    ]
+
+    assert [(one.status_code, one.json()["error"]) for one in refused[:1] + refused[2:]] == [
+        (409, "EMAIL_TAKEN")
+    ] * 4
+    assert "items.0.email" in refused[1].json()["errors"]
 
 
 # --- The letter, and the first password.

@@ -168,3 +168,85 @@ def test_revision_passes_the_linters_as_it_comes(own_database: None, tmp_path: P
 
 def tables() -> set[str]:
     return set(inspect(get_engine()).get_table_names())
+
+
+# --- Folded texts
+
+BEFORE_FOLDING: Final = "55434e2b9efa"
+AS_FOLDED: Final = {
+    "Straße": "strasse",
+    "ΣΊΣΥΦΟΣ": "σίσυφοσ",
+    "Cafe\u0301": "café",
+    "  Field \x01 \u2028Sales\u200b ": "field \x01 sales",
+    "\ufdfa" * 100: ("صلى الله عليه وسلم" * 100)[:350],
+    "": "",
+    None: None,
+}
+
+
+def test_migration_folds_the_rows_that_are_there(own_database: None) -> None:
+    migrations.migrate_to(BEFORE_FOLDING)
+    names = list(AS_FOLDED)
+    many = [names[number % len(names)] for number in range(2100)]
+    values = "email, username, full_name, department, role, is_active, is_verified, version"
+    rows = [{"number": str(number), "name": name} for number, name in enumerate(many)]
+    with get_engine().begin() as connection:
+        connection.execute(
+            text(
+                f"INSERT INTO users ({values}, created_at, updated_at)"  # noqa: S608  Our own.
+                " VALUES (:number || '@example.com', 'u' || :number, :name, :name, 'user', true,"
+                " true, 1, '2026-01-01', '2026-01-01')"
+            ),
+            rows,
+        )
+
+    migrations.migrate()
+    with get_engine().connect() as connection:
+        folded = connection.execute(
+            text("SELECT full_name, full_name_folded, department_folded FROM users ORDER BY id")
+        ).all()
+    migrations.migrate_to(BEFORE_FOLDING)
+    with get_engine().connect() as connection:
+        kept = list(connection.scalars(text("SELECT department FROM users ORDER BY id")))
+
+    assert [tuple(row) for row in folded] == [
+        (name, AS_FOLDED[name], AS_FOLDED[name]) for name in many
+    ]
+    assert kept == many
+    migrations.migrate()
+
+
+def test_migrations_make_the_same_schema_whatever_the_seed_of_hashes(
+    own_database: None, tmp_path: Path
+) -> None:
+    schemas = [schema_made_under(str(seed), tmp_path) for seed in range(3)]
+
+    assert len(schemas[0]) > len(Base.metadata.tables)
+    assert schemas[1:] == [schemas[0]] * 2
+
+
+def schema_made_under(seed: str, folder: Path) -> list[tuple[str, ...]]:
+    """Return what there is, in the order in which it was made."""
+    url = f"sqlite:///{folder}/{seed}.db"
+    made = "SELECT type, name, sql FROM sqlite_master ORDER BY rowid"
+    if POSTGRESQL is not None:
+        url = new_postgresql_database(f"backdesk_seed_{WORKER}")
+        made = """
+            SELECT attrelid::regclass::text, attname::text, format_type(atttypid, atttypmod)
+            FROM pg_attribute WHERE attrelid IN (
+                SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace
+            ) AND attnum > 0 ORDER BY attrelid, attnum"""
+    run = subprocess.run(
+        [sys.executable, "-m", "app.cli", "migrate"],
+        cwd=BACKEND,
+        env=os.environ | {"PYTHONHASHSEED": seed, "DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        rows = [tuple(row) for row in connection.execute(text(made))]
+    engine.dispose()
+    return rows

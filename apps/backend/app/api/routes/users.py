@@ -43,12 +43,12 @@ from app.crud import user_trash as crud_user_trash
 from app.crud.listing import Record
 from app.models.user import User
 from app.schemas.auth import SessionPublic
-from app.schemas.base import DIGITS, refuse_unstorable_text
+from app.schemas.base import DIGITS, MAX_BULK, refuse_unstorable_text
 from app.schemas.export import ExportQuery
 from app.schemas.item import ItemPublic
 from app.schemas.listing import ListQuery
 from app.schemas.usage import UserWithStats
-from app.schemas.user import Count, UserCreate, UserImpact, UserPublic, UserUpdate
+from app.schemas.user import Count, DepartmentName, UserCreate, UserImpact, UserPublic, UserUpdate
 
 router = Router(prefix="/users", tags=["users"])
 
@@ -117,17 +117,23 @@ def export_users(request: Request, actor: CurrentUser, query: UserExportQuery) -
 
 
 @router.get(
-    "/departments", response_model=list[str], dependencies=[requires(Permission.USERS_READ)]
+    "/departments",
+    response_model=list[DepartmentName],
+    dependencies=[requires(Permission.USERS_READ)],
 )
 def get_departments(
     db: DbSession,
     actor: CurrentUser,
-    q: Annotated[str, AfterValidator(refuse_unstorable_text), Query(max_length=100)] = "",
-    limit: Annotated[int, DIGITS, Query(ge=1, le=1000)] = 100,
+    q: Annotated[
+        str,
+        AfterValidator(refuse_unstorable_text),
+        Query(max_length=200, description="What the name contains, without regard to case."),
+    ] = "",
+    limit: Annotated[
+        int, DIGITS, Query(ge=1, le=MAX_BULK, description="How many are suggested.")
+    ] = 100,
 ) -> Sequence[str | None]:
-    """Suggest departments of the users whom you may see: those whose name contains `q`, each in one
-    spelling, by name.
-    """
+    """Suggest departments of the users whom you may see, by name, each in one spelling."""
     return crud_user.get_departments(db, q=q, limit=limit, actor=actor)
 
 
