@@ -32,6 +32,7 @@ from app.middleware.problem import ProblemMiddleware
 from app.middleware.request_context import RequestContextMiddleware
 from app.middleware.slow_body import SlowBodyMiddleware
 from app.middleware.trusted_host import HostMiddleware
+from app.middleware.url_encoding import UrlEncodingMiddleware
 from app.tasks.background import background_jobs
 
 EXPOSED_HEADERS = (
@@ -78,10 +79,12 @@ class Backdesk(FastAPI):
         app = super().build_middleware_stack()
         if self.user_middleware:
             log.warning("add_middleware() makes every request take FastAPI's own, longer way")
-        app = ShortWay(app, app=self)
+        else:
+            app = ShortWay(app, app=self)
         app = SlowBodyMiddleware(app, seconds=settings.CLIENT_TIMEOUT_SECONDS)
         if hosts := _accepted_hosts(settings):
             app = HostMiddleware(app, allowed_hosts=hosts)
+        app = UrlEncodingMiddleware(app)
         app = AdmissionMiddleware(app, limit=settings.MAX_REQUESTS_IN_FLIGHT)
         app = ProblemMiddleware(app)
         if settings.ALLOWED_ORIGINS:
