@@ -208,9 +208,7 @@ def test_url_that_is_no_utf8_is_refused(
     assert_error(response, 400, "INVALID_URL")
 
 
-@pytest.mark.parametrize(
-    "q", ["caf%C3%A9", "cafe%CC%81", "%E2%82%AC", "100%", "%zz", "a+b", "%25ff"]
-)
+@pytest.mark.parametrize("q", ["caf%C3%A9", "cafe%CC%81", "100%", "%zz", "a+b", "%25ff"])
 def test_url_in_utf8_is_read(as_admin: TestClient, q: str) -> None:
     assert as_admin.get(f"{ITEMS}?q={q}").status_code == 200
 
