@@ -32,6 +32,7 @@ from app.middleware.head import HeadMiddleware
 from app.middleware.problem import ProblemMiddleware
 from app.middleware.request_context import RequestContextMiddleware
 from app.middleware.trusted_host import HostMiddleware
+from app.middleware.url_encoding import UrlEncodingMiddleware
 from app.tasks.background import background_jobs
 
 EXPOSED_HEADERS = (
@@ -78,9 +79,11 @@ class Backdesk(FastAPI):
         app = super().build_middleware_stack()
         if self.user_middleware:
             log.warning("add_middleware() makes every request take FastAPI's own, longer way")
-        app = ShortWay(app, app=self)
+        else:
+            app = ShortWay(app, app=self)
         if hosts := _accepted_hosts(settings):
             app = HostMiddleware(app, allowed_hosts=hosts)
+        app = UrlEncodingMiddleware(app)
         app = AdmissionMiddleware(
             app,
             limit=settings.MAX_REQUESTS_IN_FLIGHT,

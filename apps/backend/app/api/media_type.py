@@ -1,6 +1,7 @@
+import json
 from email.message import Message
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 
 from app.core.errors import DomainError
 
@@ -15,16 +16,18 @@ class UnsupportedMediaTypeError(DomainError):
 
 
 async def refuse_other_media_type(request: Request, *, is_form: bool) -> None:
-    """Read the body, and refuse one that does not say it is what the route reads.
+    """Read the body, and refuse one that does not say it is what the route reads, or JSON that is
+    not UTF-8 (RFC 8259, section 8.1).
 
-    Raises UnsupportedMediaTypeError.
+    Raises UnsupportedMediaTypeError, HTTPException.
     """
     content_type = request.headers.get("content-type", "")
-    if content_type == JSON and not is_form:
-        await request.body()
-    elif await request.body() and not _fits(content_type, is_form=is_form):
+    body = await request.body()
+    if body and not _fits(content_type, is_form=is_form):
         wanted = "application/x-www-form-urlencoded" if is_form else JSON
         raise UnsupportedMediaTypeError(wanted=wanted)
+    if not is_form and not json.detect_encoding(body).startswith("utf-8"):
+        raise HTTPException(400)  # Python's own reader would take UTF-16 as well.
 
 
 def refuse_no_upload(request: Request) -> None:

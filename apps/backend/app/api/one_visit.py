@@ -7,6 +7,7 @@ all the rest. The threads are as many as the connections of the pool, so that no
 for a connection.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -75,6 +76,7 @@ class OneVisitRoute(APIRoute):
         stock: Handler = super().get_route_handler()
         context = _effective_route_context_var.get()
         route: Any = context if context is not None and context.original_route is self else self
+        route.path_regex = _with_either_slash(route.path_regex)
         return self.handler_of(route, stock=stock) or stock
 
     def handler_of(self, route: Any, *, stock: Handler | None = None) -> Handler | None:
@@ -84,6 +86,12 @@ class OneVisitRoute(APIRoute):
         if route.is_sse_stream or route.is_json_stream or not _is_plain(route.dependant.call):
             return None
         return _one_visit_handler(route, self, stock)
+
+
+def _with_either_slash(path: re.Pattern[str]) -> re.Pattern[str]:
+    """Whether clients end a path with a slash is a matter of taste; a redirect would cost them."""
+    bare = path.pattern.removesuffix("$").removesuffix("/?").removesuffix("/")
+    return re.compile(f"{bare}/?$")
 
 
 def has_no_word(parameters: Mapping[str, Any]) -> bool:

@@ -241,7 +241,7 @@ def read_json(body: bytes, *, content_type: str | None, is_strict: bool) -> Any:
     if not (is_json(content_type) if content_type else not is_strict):
         return body
     try:
-        return json.loads(body.decode("utf-8-sig"))  # Left to itself, it reads UTF-16 as well.
+        return json.loads(body)
     except json.JSONDecodeError as error:
         raise RequestValidationError(
             [

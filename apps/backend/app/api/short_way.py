@@ -32,17 +32,9 @@ class Way:
     context: RouteContext
     handler: Handler | None
 
-    @property
-    def path(self) -> str:
-        return str(self.context.path)
-
-    def declared(self, path: str) -> str:
-        """Write a path with the slash at its end, or without it, as the route does."""
-        return path.removesuffix("/") + "/" * self.path.endswith("/")
-
     def parameters(self, path: str) -> dict[str, Any] | None:
         """Return the parameters in the path; None where it is another's."""
-        found = self.context.path_regex.match(self.declared(path))
+        found = self.context.path_regex.match(path)
         if found is None:
             return None
         convertors = self.context.param_convertors
@@ -56,9 +48,7 @@ Found = tuple[Way, dict[str, Any]]  # With the parameters in the path.
 
 
 class RouteTable:
-    """The routes by method and path, each found where FastAPI would find it; and, unlike there,
-    with a slash at the end of the path as without it.
-    """
+    """The routes by method and path, each found where FastAPI would find it."""
 
     def __init__(self, app: FastAPI) -> None:
         self._fixed: dict[tuple[str, str], Found] = {}
@@ -66,23 +56,15 @@ class RouteTable:
         for context in iter_route_contexts(app.routes):
             way = Way(context, _handler_of(context))
             for method in context.methods or ():
-                self._patterns[method, _depth(way.path)].append(way)
+                self._patterns[method, _depth(str(context.path))].append(way)
         for (method, _), ways in self._patterns.items():
-            for path in (way.path.removesuffix("/") for way in ways):
+            bare = [str(way.context.path).removesuffix("/") for way in ways]
+            for path in (*bare, *(f"{one}/" for one in bare)):
                 if found := self._search(method, path):
-                    self._fixed[method, path] = self._fixed[method, f"{path}/"] = found
+                    self._fixed[method, path] = found
 
     def find(self, method: str, path: str) -> Found | None:
         return self._fixed.get((method, path)) or self._search(method, path)
-
-    def declared(self, path: str) -> str:
-        """Write the path as the routes that it may be of, whatever the method."""
-        depth = _depth(path)
-        for (_, other), ways in self._patterns.items():
-            for way in ways if other == depth else ():
-                if way.parameters(path) is not None:
-                    return way.declared(path)
-        return path
 
     def _search(self, method: str, path: str) -> Found | None:
         for way in self._patterns.get((method, _depth(path)), ()):
@@ -110,7 +92,7 @@ class ShortWay:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = self._find(scope)
         if found is None or found[0].handler is None:
-            await self.long_way(self._as_declared(scope, found), receive, send)
+            await self.long_way(scope, receive, send)
             return
         way, scope["path_params"] = found[0], dict(found[1])
         scope[_HANDLER] = way.handler
@@ -123,22 +105,12 @@ class ShortWay:
         is_bounded = may_have_body and most_bytes is not None
         await (self.bounded(most_bytes) if is_bounded else self.visit)(scope, receive, send)
 
-    def _as_declared(self, scope: Scope, found: Found | None) -> Scope:
-        """Give a path the slash at its end, or take it away, as FastAPI needs it."""
-        if scope["type"] != "http":
-            return scope
-        root: str = scope.get("root_path", "")
-        path = scope["path"].removeprefix(root)
-        declared = root + (found[0] if found else self.table).declared(path)
-        return scope if declared == scope["path"] else {**scope, "path": declared}
-
     def _find(self, scope: Scope) -> Found | None:
         is_short = (
             scope["type"] == "http"
             and not scope.get("root_path")
             and TRACED not in scope
             and not self.app.dependency_overrides
-            and not self.app.user_middleware
         )
         return self.table.find(scope["method"], scope["path"]) if is_short else None
 

@@ -28,6 +28,7 @@ Network = IPv4Network | IPv6Network
 _CLIENT_ID_LENGTH = 128
 _LONGEST_ADDRESS: Final = 45  # As the columns are that keep it.
 _MOST_PROXIES: Final = 20
+_LONGEST_HOP: Final = 64  # An address with its port, and a zone.
 
 log = structlog.get_logger("backdesk.access")
 
@@ -48,7 +49,7 @@ def client_address(scope: Scope, proxies: Sequence[Network] = ()) -> str:
     if proxies:
         given = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
         for hop in reversed(given.rsplit(",", _MOST_PROXIES)):
-            before = _read_address(hop)
+            before = _read_address(hop.strip()[:_LONGEST_HOP])
             if before is None or not any(address in network for network in proxies):
                 break
             address = before

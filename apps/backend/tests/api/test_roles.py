@@ -41,6 +41,8 @@ PATCH   /api/v1/users/me                             401   403        200  200  
 PUT     /api/v1/users/me                             401   403        200  200     200     200   200
 DELETE  /api/v1/users/me                             401   403        204  204     204     204   204
 GET     /api/v1/users/me/permissions                 401   200        200  200     200     200   200
+GET     /api/v1/users/me/sessions                    401   403        200  200     200     200   200
+DELETE  /api/v1/users/me/sessions                    401   403        204  204     204     204   204
 GET     /api/v1/users/me/usage                       401   403        403  200     200     200   200
 
 GET     /api/v1/users/                               401   403        403  403     200     200   200

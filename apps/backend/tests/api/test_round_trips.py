@@ -50,6 +50,8 @@ PUT    /api/v1/users/me                             200  4
 DELETE /api/v1/users/me                             204  9
 POST   /api/v1/users/me/password                    204 10
 GET    /api/v1/users/me/permissions                 200  1
+GET    /api/v1/users/me/sessions                    200  2
+DELETE /api/v1/users/me/sessions                    204  5
 GET    /api/v1/users/me/usage                       200  3
 GET    /api/v1/users/{user_id}                      200  2
 PATCH  /api/v1/users/{user_id}                      200  4

@@ -26,6 +26,7 @@ TABLE = """
 /api/v1/auth/sessions                          2  the caller, sessions
 /api/v1/users/me                               1  the caller
 /api/v1/users/me/permissions                   1  the caller
+/api/v1/users/me/sessions                      2  the caller, sessions
 /api/v1/users/me/usage                         3  the caller, their sums, this month's kinds
 /api/v1/users/?limit={limit}                   3  the caller, the page, the total
 /api/v1/users/departments                      2  the caller, departments

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from app.api.deps import AnswerCache, CurrentUser, DbSession, requires
 from app.api.routing import Router
+from app.core.config import get_settings
 from app.core.permissions import Permission
 from app.crud import statistics as crud_statistics
 from app.crud.listing import Record
@@ -49,8 +50,12 @@ def get_timeseries(
     metric: Annotated[Metric, Query(description="What is counted; of tokens the sum.")],
     interval: Annotated[Interval, Query(description="How long a bucket is.")] = Interval.DAY,
     tz: Annotated[
-        str, Query(max_length=64, description="Whose midnights part the days: `Europe/Berlin`.")
-    ] = "UTC",
+        str | None,
+        Query(
+            max_length=64,
+            description="Whose midnights part the days: `Europe/Berlin`. Else `DEFAULT_TIME_ZONE`.",
+        ),
+    ] = None,
     since: Annotated[Day | None, Query(description="The first day, in that zone.")] = None,
     until: Annotated[
         Day | None, Query(description="The last day, included; today when left out.")
@@ -65,7 +70,7 @@ def get_timeseries(
         db,
         metric=metric,
         interval=interval,
-        tz=tz,
+        tz=get_settings().DEFAULT_TIME_ZONE if tz is None else tz,
         since=since,
         until=until,
         actor=actor,
