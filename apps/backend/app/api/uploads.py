@@ -13,7 +13,7 @@ from starlette.datastructures import FormData
 from app.api.deps import RequiredPermission, identify
 from app.api.limits import sharer_of
 from app.api.media_type import refuse_no_upload
-from app.api.one_visit import Handler, OneVisitRoute
+from app.api.one_visit import Handler, LongRoute
 from app.api.threads import run_in_time
 from app.core.config import get_settings
 from app.core.errors import UnavailableError
@@ -48,11 +48,8 @@ class ImportPlaces:
             self._taken -= Counter([user_id])
 
 
-class UploadRoute(OneVisitRoute):
+class UploadRoute(LongRoute):
     """No file is taken in before it is known who sends it, that they may, and that it has room."""
-
-    executor = "import_threads"
-    time_limit = "IMPORT_TIMEOUT_SECONDS"
 
     def handler_of(self, route: Any, *, stock: Handler | None = None) -> Handler | None:
         handle = super().handler_of(route, stock=stock)
