@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.schema import SchemaItem
 
 from app.db.base import UtcDateTime
-from app.db.session import migrating
+from app.db.session import create_migration_engine
 from app.models import Base  # By way of the models, so that the metadata is whole.
 from app.models.indexes import NEEDS_TRIGRAMS
 
@@ -90,7 +90,9 @@ def let_sqlite_rebuild_tables(connection: Connection) -> None:
 if context.is_offline_mode():
     raise SystemExit("Offline mode is not supported: migrations read the database they change.")
 
-with migrating() as connection:
+engine = create_migration_engine()
+with engine.connect() as connection:
     let_sqlite_rebuild_tables(connection)
     run(connection)
     connection.commit()
+engine.dispose()

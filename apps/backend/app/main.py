@@ -1,5 +1,6 @@
 """The application, put together. Importing it connects to nothing."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from functools import cached_property
@@ -18,7 +19,6 @@ from app.api.openapi import document, operation_id
 from app.api.short_way import ShortWay
 from app.api.streaming import TooManyExportsError
 from app.api.threads import Threads
-from app.api.uploads import PLACES_PER_IMPORT, ImportPlaces
 from app.core.affinity import roam
 from app.core.cache import Cache
 from app.core.config import Settings, get_settings
@@ -163,7 +163,7 @@ def _add_threads(app: FastAPI, settings: Settings) -> None:
         HASHES_AT_ONCE, name="hashing", at_start=roam, most_waiting=most
     )
     state.import_threads = Threads(imports, name="import", at_start=roam)
-    state.import_places = ImportPlaces(imports * PLACES_PER_IMPORT)
+    state.sending = Counter()  # Of each user, the imports that are not done yet.
     state.probe_threads = Threads(PROBES_AT_ONCE, name="probe", at_start=roam)
     state.export_threads = Threads(
         exports, name="export", at_start=roam, most_waiting=0, refusal=TooManyExportsError

@@ -1,6 +1,5 @@
 """What is limited, by whom it is counted, and the dependencies with which a route says so."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -8,6 +7,7 @@ from typing import Any, Final
 
 from fastapi import Depends, Request
 from fastapi.security.utils import get_authorization_scheme_param
+from starlette.requests import cookie_parser
 
 from app.api.cookies import access_cookie
 from app.core.errors import TooManyRequestsError
@@ -15,6 +15,7 @@ from app.core.origin import Origin
 from app.core.rate_limit import Limit
 from app.core.security import AccessClaims, InvalidTokenError, read_access_token, sign
 from app.middleware.rate_limit_headers import STANDINGS
+from app.middleware.raw_headers import first_header
 from app.schemas.auth import EmailForm, Registration
 
 # Every request of the API is one of these.
@@ -64,13 +65,21 @@ def count_name(request: Request, limit: Limit, name: str) -> None:
 
 def sharer_of(request: Request) -> str:
     """Name who shares the threads with others: the user whom a token is of, or an address."""
-    scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
-    token = token if scheme.lower() == "bearer" else request.cookies.get(access_cookie(), "")
-    with suppress(InvalidTokenError):
-        if token:
-            return f"user:{read_access_token(token).user_id}"
-    origin: Origin | None = getattr(request.state, "origin", None)
-    return f"address:{_network_of(origin.address or '')}" if origin is not None else ""
+    scope = request.scope
+    try:
+        return _user_of(first_header(scope, b"authorization"), first_header(scope, b"cookie"))
+    except InvalidTokenError:
+        origin: Origin | None = getattr(request.state, "origin", None)
+        return f"address:{_network_of(origin.address or '')}" if origin is not None else ""
+
+
+@lru_cache(maxsize=4096)
+def _user_of(authorization: str | None, cookie: str | None) -> str:
+    """Raises InvalidTokenError. Tokens that have expired are somebody's too."""
+    scheme, token = get_authorization_scheme_param(authorization)
+    if scheme.lower() != "bearer":
+        token = cookie_parser(cookie or "").get(access_cookie(), "")
+    return f"user:{read_access_token(token, may_be_expired=True).user_id}"
 
 
 @lru_cache(maxsize=4096)

@@ -104,6 +104,13 @@ class HashingRoute(OneVisitRoute):
     executor = "hashing_threads"
 
 
+class LongRoute(OneVisitRoute):
+    """What may take minutes keeps to threads of its own, too."""
+
+    executor = "import_threads"
+    time_limit = "IMPORT_TIMEOUT_SECONDS"
+
+
 def _one_visit_handler(route: Any, visited: OneVisitRoute, stock: Handler | None) -> Handler:
     overrides = route.dependency_overrides_provider
     has_body = route.body_field is not None

@@ -70,16 +70,21 @@ class _Jobs:
             self.unfinished += 1
             return self.unfinished
 
-    def note_end(self, whose: str) -> None:
+    def note_end(self, whose: str) -> _Job | None:
+        """Return what the thread goes on with; None where it takes its turn."""
         with self._lock:
             self.unfinished -= 1
             if waiting := self._waiting.get(whose):
-                self.ready.put(waiting.popleft())
-                return
+                job = waiting.popleft()
+                if self.ready.empty():
+                    return job
+                self.ready.put(job)
+                return None
             self._waiting.pop(whose, None)
             self._places[whose] -= 1
             if not self._places[whose]:
                 del self._places[whose]
+            return None
 
 
 class Threads:
@@ -125,13 +130,14 @@ class Threads:
 
 def _take_jobs(jobs: _Jobs, at_start: Callable[[], None]) -> None:
     at_start()
-    while (job := jobs.ready.get()) is not None:
+    following = None
+    while (job := following or jobs.ready.get()) is not None:
         whose, work, future = job
         if not future.cancelled():
             settle = _outcome_of(work)
             with suppress(RuntimeError):  # The loop has ended meanwhile.
                 future.get_loop().call_soon_threadsafe(settle, future)
-        jobs.note_end(whose)
+        following = jobs.note_end(whose)
         del job, work, future  # Whatever they hold must not wait for the next one.
 
 

@@ -261,9 +261,8 @@ class Settings(BaseSettings):
         return make_url(self.DATABASE_URL.get_secret_value())
 
     @property
-    def direct_url(self) -> URL | None:
-        url = self.DATABASE_DIRECT_URL
-        return None if url is None else make_url(url.get_secret_value())
+    def migration_url(self) -> URL:
+        return make_url((self.DATABASE_DIRECT_URL or self.DATABASE_URL).get_secret_value())
 
     @property
     def is_sqlite(self) -> bool:
@@ -304,8 +303,6 @@ class Settings(BaseSettings):
         if url.drivername not in {"postgresql+psycopg2", "sqlite"}:
             raise ValueError("must be a sqlite:///… or a postgresql://… URL")
         if url.drivername == "sqlite":
-            if info.field_name == "DATABASE_DIRECT_URL":
-                raise ValueError("must be a postgresql://… URL")
             url = url.set(database=str(_sqlite_file(url)))
             if info.data.get("ENVIRONMENT") != "local" and info.data.get("WEB_CONCURRENCY", 1) > 1:
                 raise ValueError("SQLite serves one process; use PostgreSQL, or one worker")

@@ -39,6 +39,12 @@ JOB_THREADS: Final = 1
 ORIGIN: Final = "origin"  # The key of a session's `info`: who is at work in it.
 _REHEARSAL: Final = "rehearsal"  # Likewise: nothing of it is to stay.
 
+# PostgreSQL looks whether anybody is still there, also while it has nothing to send.
+_FOR_EXPORTS: Final = {
+    "application_name": "backdesk-export",
+    "client_connection_check_interval": "1s",
+}
+
 _building = threading.Lock()
 
 
@@ -79,43 +85,34 @@ def _build() -> _Database:
 def _create_engine(settings: Settings) -> Engine:
     long_ones = settings.IMPORTS_AT_ONCE + settings.EXPORTS_AT_ONCE
     threads = settings.DB_POOL_SIZE + long_ones + HASHES_AT_ONCE + JOB_THREADS
-    seconds = settings.STATEMENT_TIMEOUT_SECONDS
-    return _engine(settings, size=threads, seconds=seconds)  # A connection for every one of them.
+    return _engine_of(settings, size=threads)  # A connection for every one of them.
 
 
 def _create_export_engine(settings: Settings) -> Engine:
     """Of connections with other settings. They are kept: a new one costs as much as some thousand
     rows.
     """
-    seconds = settings.EXPORT_TIMEOUT_SECONDS
-    engine = _engine(settings, size=settings.EXPORTS_AT_ONCE, seconds=seconds, is_export=True)
+    seconds, size = settings.EXPORT_TIMEOUT_SECONDS, settings.EXPORTS_AT_ONCE
+    engine = _engine_of(settings, size=size, seconds=seconds, **_FOR_EXPORTS)
     if settings.is_sqlite:
         return engine.execution_options(**{SINGLE_STATEMENTS: True})  # It must keep no writer out.
     allow_copying(engine)
     return engine.execution_options(postgresql_readonly=True)
 
 
-@contextmanager
-def migrating() -> Iterator[Connection]:
-    """Connect past a pooler, where `DATABASE_DIRECT_URL` names a way."""
+def create_migration_engine() -> Engine:
+    """It goes past a pooler, where `DATABASE_DIRECT_URL` names a way."""
     settings = get_settings()
-    engine = get_engine()
-    if settings.direct_url is not None:
-        seconds = settings.STATEMENT_TIMEOUT_SECONDS
-        engine = _engine(settings, url=settings.direct_url, size=1, seconds=seconds)
-    with engine.connect() as connection:
-        yield connection
-    if engine is not get_engine():
-        engine.dispose()
+    return _engine_of(settings, url=settings.migration_url, size=1)
 
 
-def _engine(
+def _engine_of(
     settings: Settings,
     *,
     url: URL | None = None,
     size: int,
-    seconds: float,
-    is_export: bool = False,
+    seconds: float | None = None,
+    **more: str,
 ) -> Engine:
     engine = create_engine(
         url or settings.database_url,
@@ -124,20 +121,20 @@ def _engine(
         max_overflow=0,
         pool_timeout=settings.DB_POOL_TIMEOUT_SECONDS,
         hide_parameters=True,
-        connect_args=_connect_args(settings, is_export=is_export),
+        connect_args=_connect_args(settings),
     )
-    _adapt(engine, settings, seconds=seconds, is_export=is_export)
+    _adapt(engine, settings, seconds=seconds or settings.STATEMENT_TIMEOUT_SECONDS, **more)
     return engine
 
 
-def _adapt(engine: Engine, settings: Settings, *, seconds: float, is_export: bool) -> None:
+def _adapt(engine: Engine, settings: Settings, *, seconds: float, **more: str) -> None:
     if settings.is_sqlite:
         with suppress(OSError):  # Connecting tells what is wrong with the place.
             folder = Path(str(settings.database_url.database)).parent
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         sqlite.adapt(engine, statement_seconds=seconds)
     else:
-        event.listen(engine, "connect", partial(_set_up, _server_settings(seconds, is_export)))
+        event.listen(engine, "connect", partial(_set_up, _server_settings(seconds) | more))
         event.listen(engine, "begin", _open_transaction)
         event.listen(engine, "reset", end_open_transaction)
         event.listen(engine, "handle_error", _leave_useless)
@@ -202,28 +199,25 @@ def _refuse_commit(db: Session) -> None:
         raise RuntimeError("A rehearsal must not be committed.")
 
 
-def _connect_args(settings: Settings, *, is_export: bool) -> dict[str, Any]:
+def _connect_args(settings: Settings) -> dict[str, Any]:
     if settings.is_sqlite:
         return {"timeout": settings.DB_POOL_TIMEOUT_SECONDS, "check_same_thread": False}
     return {
         "connect_timeout": settings.DB_CONNECT_TIMEOUT_SECONDS,
         "keepalives_idle": 30,
         "client_encoding": "UTF8",
-        "application_name": "backdesk-export" if is_export else "backdesk",
+        "application_name": "backdesk",
     }
 
 
-def _server_settings(seconds: float, is_export: bool) -> Mapping[str, str]:
+def _server_settings(seconds: float) -> dict[str, str]:
     milliseconds = math.ceil(seconds * 1000)
-    values = {
+    return {
         "timezone": "UTC",
         "statement_timeout": str(milliseconds),
         "lock_timeout": str(milliseconds // 2),
         "idle_in_transaction_session_timeout": str(milliseconds * 2),
     }
-    if is_export:  # PostgreSQL looks whether anybody is there, also while it has nothing to send.
-        values["client_connection_check_interval"] = "1s"
-    return values
 
 
 def _set_up(values: Mapping[str, str], driver: Any, record: ConnectionPoolEntry) -> None:
@@ -243,9 +237,9 @@ def _set_up(values: Mapping[str, str], driver: Any, record: ConnectionPoolEntry)
 def _open_transaction(connection: Connection) -> None:
     """What comes first may be a cursor or a COPY, which nothing can stand before."""
     driver: Any = connection.connection.dbapi_connection
-    if LOCAL_SETTINGS in connection.info and not driver.autocommit:
+    if not driver.autocommit and (local := connection.info.get(LOCAL_SETTINGS)):
         with driver.cursor() as cursor:
-            cursor.execute(connection.info[LOCAL_SETTINGS])
+            cursor.execute(local)
 
 
 def _leave_useless(context: ExceptionContext) -> None:

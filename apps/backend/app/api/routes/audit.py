@@ -9,6 +9,7 @@ from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
 from app.api.idempotency import idempotent
 from app.api.limits import EXPORT
 from app.api.listing import ListParameters
+from app.api.one_visit import LongRoute
 from app.api.pages import answer_page
 from app.api.problems import LIST_ANSWERS, problems
 from app.api.routing import Router
@@ -21,6 +22,7 @@ from app.schemas.export import ExportQuery
 from app.schemas.listing import ListQuery
 
 router = Router(prefix="/audit", tags=["audit"])
+reverting = Router(route_class=LongRoute)  # Of an import, it takes as long as that.
 
 event_list = ListParameters(AuditPublic)
 RequestId = Annotated[
@@ -48,7 +50,7 @@ def get_audit(
     return answer_page(page, query=query, unit="audit", request=request, response=response)
 
 
-@router.post(
+@reverting.post(
     "/{request_id}/revert",
     response_model=Reversal,
     responses=problems(404, 409),
@@ -62,6 +64,9 @@ def revert_request(db: DbSession, actor: CurrentUser, request_id: RequestId) -> 
     """
     reverted = crud_revert.revert_request(db, request_id=request_id, actor=actor)
     return Reversal(reverted=list(reverted))
+
+
+router.include_router(reverting)
 
 
 @router.get(
