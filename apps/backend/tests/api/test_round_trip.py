@@ -1,6 +1,7 @@
 """What an export of the importable columns holds, an import brings back."""
 
 import random
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -49,19 +50,20 @@ def texts(count: int) -> Iterator[str]:
 
 def make_records(db: Session) -> None:
     for number, text in enumerate(texts(40)):
+        line = re.sub(r"[\r\n\t]+", " ", text)
         user = make_user(
             db,
             email=f"{'+-'[number % 2]}u{number}@example.com",
             username=f"{'._-'[number % 3]}u{number}",
-            full_name=text,
-            department=text if number % 3 else None,
+            full_name=line,
+            department=line if number % 3 else None,
             role=[Role.USER, Role.MANAGER, Role.AUDITOR][number % 3],
             is_active=number % 4 != 0,
             is_verified=number % 5 != 0,
             token_quota=[None, 0, 5][number % 3],
         )
-        make_item(db, owner=user, title=text, description=f" {text}\n", status="archived")
-        make_item(db, owner=user, title=text, description=None)
+        make_item(db, owner=user, title=line, description=f" {text}\n", status="archived")
+        make_item(db, owner=user, title=line, description=None)
 
 
 def empty(db: Session, *, but: User) -> None:
