@@ -22,8 +22,8 @@ def settle_departments(
         return
     key = User.department_folded
     there = select(key, spelling_of_department(beside=beside)).where(key.in_(spellings))
-    for one, spelling in db.execute(there.group_by(key)):
-        spellings[one] = spelling or spellings[one]
+    found = db.execute(there.group_by(key))
+    spellings |= {row[0]: row[1] for row in found if row[1] is not None}
     for row in given:
         row["department"] = spellings[text_key(row["department"])]
 

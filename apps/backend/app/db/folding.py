@@ -34,7 +34,7 @@ def folded(source: str, *, length: int | None = KEY_LENGTH, **options: Any) -> M
 
 
 @cache
-def twins_of(model: type[Base]) -> Mapping[str, Column[Any]]:
+def twins_of(model: type[Any]) -> Mapping[str, Column[Any]]:
     """Return the folded columns by the names of those that they are folded from."""
     columns = model.__table__.columns
     return {column.info[_SOURCE]: column for column in columns if _SOURCE in column.info}

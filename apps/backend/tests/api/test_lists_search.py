@@ -151,7 +151,7 @@ def test_search_finds_in_every_list(as_admin: TestClient, db: Session, admin: Us
     make_usage(db, user=admin, kind="Übersicht", note="Für ΣΊΣΥΦΟΣ")
     make_letter(db, last_error="550 Empfänger UNBEKANNT")
 
-    for path, asked in [
+    searches: list[tuple[str, dict[str, str]]] = [
         ("users", {"q": "CAFÉ ólafur"}),
         ("users", {"full_name_like": "STRASSE"}),
         ("users", {"department_like": "CAF"}),
@@ -162,7 +162,8 @@ def test_search_finds_in_every_list(as_admin: TestClient, db: Session, admin: Us
         ("letters", {"q": "EMPFÄNGER unbekannt"}),
         ("letters", {"last_error_like": "EMPFÄNGER  unbekannt"}),
         ("letters", {"recipient_like": "ANN@"}),
-    ]:
+    ]
+    for path, asked in searches:
         response = as_admin.get(f"{API}/{path}/", params=asked)
         assert response.headers["x-total-count"] == "1", (path, asked)
 
