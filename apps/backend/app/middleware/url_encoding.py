@@ -16,7 +16,9 @@ class UrlEncodingMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not _is_readable(scope):
-            refusal = problem_response(scope, 400, code="INVALID_URL", detail="The URL is no UTF-8.")
+            refusal = problem_response(
+                scope, 400, code="INVALID_URL", detail="The URL is no UTF-8."
+            )
             await refusal(scope, receive, send)
         else:
             await self.app(scope, receive, send)
