@@ -80,14 +80,15 @@ def _lets_all_pass(one: Filter) -> bool:
         return False
     (least, most), low, high = ends[kind], min(one.values), max(one.values)
     is_beyond = all(value < least or value > most for value in one.values)
-    return {
+    lets_all_pass: dict[str, bool] = {
         "gt": low < least,
         "gte": low <= least,
         "lt": high > most,
         "lte": high >= most,
         "ne": is_beyond,
         "outside": is_beyond,
-    }.get(one.operator, False)
+    }
+    return lets_all_pass.get(one.operator, False)
 
 
 def _below_filter(error: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from starlette.datastructures import QueryParams
 from app.api.deps import OptionalUser
 from app.api.dialects import PAGING, ParameterError, Parameters, translate, translate_filter
 from app.api.wording import MOMENT, text_of
-from app.core.clock import midnight, time_zone
+from app.core.clock import midnight
 from app.core.config import get_settings
 from app.core.errors import PermissionDeniedError
 from app.core.permissions import Permission, Principal
@@ -40,6 +40,7 @@ from app.schemas.base import (
     MAX_SAFE_INTEGER,
     Moment,
     Schema,
+    default_zone,
     refuse_unstorable_text,
 )
 from app.schemas.listing import Filter, ListQuery, Operator, SortKey
@@ -81,8 +82,7 @@ def _read_span(value: Any, read: ValidatorFunctionWrapHandler) -> tuple[datetime
     if _DAY.fullmatch(text):
         first = read(f"{text}T00:00:00")
         following = date.fromisoformat(text) + timedelta(days=1)
-        zone = time_zone(get_settings().DEFAULT_TIME_ZONE)
-        return first, midnight(following, zone) - datetime.resolution
+        return first, midnight(following, default_zone()) - datetime.resolution
     if "T" not in text.upper() and " " not in text:
         raise PydanticCustomError("date", MOMENT)
     moment = read(_LOST_PLUS.sub(r"\1+\2", text))

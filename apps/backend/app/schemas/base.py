@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final
 
@@ -63,6 +63,10 @@ def refuse_unstorable_text(value: Any) -> Any:
     return value
 
 
+def default_zone() -> tzinfo:
+    return time_zone(get_settings().DEFAULT_TIME_ZONE) or UTC  # The settings know that it is one.
+
+
 def _in_utc(value: datetime) -> datetime:
     """Keep clear of years that overflow when a driver moves them between zones; and of zones that
     PostgreSQL does not know, such as +20:00.
@@ -73,7 +77,7 @@ def _in_utc(value: datetime) -> datetime:
     if not FIRST_YEAR <= value.year <= LAST_YEAR:
         raise PydanticCustomError("date_range", "The year must be between 2 and 9998.")
     if value.tzinfo is None:
-        value = value.replace(tzinfo=time_zone(get_settings().DEFAULT_TIME_ZONE))
+        value = value.replace(tzinfo=default_zone())
     return value.astimezone(UTC)
 
 

@@ -25,6 +25,38 @@ NOT_FOUND = {"users": "USER_NOT_FOUND", "items": "ITEM_NOT_FOUND"}
 DEEDS = [(kind, deed) for kind in MODELS for deed in ("update", "delete", "restore")]
 EVERY_DEED = pytest.mark.parametrize(("kind", "deed"), DEEDS)
 
+# Filters that would leave nothing out, or were left blank; and such that can.
+BLANK: list[dict[str, Any]] = [
+    *({"q": "  "}, {"q": "\u3000"}, {"q": []}, {"id_ne": []}, {"version_gte": 1}),
+    *({"id_gte": 1}, {"id_gt": 0}, {"id_gt": -5}, {"id_lte": 2**53 - 1}, {"id_ne": 0}),
+    *({"version_ne": [0, -1]}, {"id_gte": [5, 1]}, {"created_at_gte": "0002-01-01"}),
+    *({"created_at_gte": "1970-01-01"}, {"created_at_lt": "9998-12-31"}),
+    *({"updated_at_lte": "2999-01-01T00:00"}, {"created_at_ne": "0002-01-01"}),
+    {"created_at_ne": "2999-01-01T00:00Z"},
+]
+BLANK_OF_ITEMS: list[dict[str, Any]] = [
+    *({"title_ne": ""}, {"title_ne": []}, {"title_ne": ["Lamp", ""]}, {"title": ""}),
+    *({"title_like": ""}, {"title_like": " \t"}, {"title_gte": ""}, {"title_gt": " "}),
+    *({"status": []}, {"status_ne": []}, {"status": ["draft", "active", "archived"]}),
+    *({"description_ne": None}, {"description_ne": ""}, {"description_like": ""}),
+    {"q": "lamp", "title_ne": ""},
+]
+BLANK_OF_USERS: list[dict[str, Any]] = [
+    *({"is_active": [True, False]}, {"is_active": []}, {"email_ne": ""}),
+    *({"role": ["admin", "manager", "auditor", "user"]}, {"department_ne": None}),
+    *({"department_ne": [None, "Sales"]}, {"full_name_like": ""}, {"email_gte": ""}),
+]
+NARROW_FOR_ITEMS: list[dict[str, Any]] = [
+    *({"title_ne": "Lamp"}, {"status": ["draft", "active"]}, {"status_ne": "draft"}),
+    *({"description": None}, {"description_null": True}, {"description_null": False}),
+    *({"id_gte": 2}, {"created_at_lte": "2020-01-01"}, {"created_at_ne": "2020-01-01"}),
+]
+NARROW_FOR_USERS: list[dict[str, Any]] = [
+    *({"token_quota_gte": 0}, {"last_login_at_gte": "1970-01-01"}, {"role": "user"}),
+    *({"last_login_at_null": True}, {"department": [None, "Sales"]}),
+    {"is_active": False},
+]
+
 Send = Callable[..., Any]
 
 
@@ -218,17 +250,7 @@ def test_bulk_takes_a_thousand_and_no_more(
         ({"filter": {"q": None}}, "filter.q"),
         ({"filter": {"created_at_gte": ""}}, "filter.created_at_gte"),
         # What would leave nothing out, or was left blank, beside a filter that does not.
-        *(
-            ({"filter": {"id": 1, **blank}}, "filter")
-            for blank in (
-                *({"q": "  "}, {"q": "\u3000"}, {"q": []}, {"id_ne": []}, {"version_gte": 1}),
-                *({"id_gte": 1}, {"id_gt": 0}, {"id_gt": -5}, {"id_lte": 2**53 - 1}, {"id_ne": 0}),
-                *({"version_ne": [0, -1]}, {"id_gte": [5, 1]}, {"created_at_gte": "0002-01-01"}),
-                *({"created_at_gte": "1970-01-01"}, {"created_at_lt": "9998-12-31"}),
-                *({"updated_at_lte": "2999-01-01T00:00"}, {"created_at_ne": "0002-01-01"}),
-                {"created_at_ne": "2999-01-01T00:00Z"},
-            )
-        ),
+        *(({"filter": {"id": 1, **blank}}, "filter") for blank in BLANK),
     ],
 )
 @EVERY_DEED
@@ -243,26 +265,10 @@ def test_bulk_refuses_an_unclear_choice(
 @pytest.mark.parametrize(
     ("kind", "blank", "named"),
     [
-        *(
-            ("items", one, next(reversed(one)))
-            for one in (
-                *({"title_ne": ""}, {"title_ne": []}, {"title_ne": ["Lamp", ""]}, {"title": ""}),
-                *({"title_like": ""}, {"title_like": " \t"}, {"title_gte": ""}, {"title_gt": " "}),
-                *({"status": []}, {"status_ne": []}, {"status": ["draft", "active", "archived"]}),
-                *({"description_ne": None}, {"description_ne": ""}, {"description_like": ""}),
-                {"q": "lamp", "title_ne": ""},
-            )
-        ),
+        *(("items", one, next(reversed(one))) for one in BLANK_OF_ITEMS),
         ("items", {"owner_id_gte": 1}, "owner_id"),
         ("items", {"owner_id_gt": 0}, "owner_id"),
-        *(
-            ("users", one, next(reversed(one)))
-            for one in (
-                *({"is_active": [True, False]}, {"is_active": []}, {"email_ne": ""}),
-                *({"role": ["admin", "manager", "auditor", "user"]}, {"department_ne": None}),
-                *({"department_ne": [None, "Sales"]}, {"full_name_like": ""}, {"email_gte": ""}),
-            )
-        ),
+        *(("users", one, next(reversed(one))) for one in BLANK_OF_USERS),
     ],
 )
 @pytest.mark.parametrize("deed", ["update", "delete", "restore"])
@@ -282,22 +288,8 @@ def test_bulk_refuses_a_filter_that_leaves_nothing_out(
 @pytest.mark.parametrize(
     ("kind", "wanted"),
     [
-        *(
-            ("items", one)
-            for one in (
-                *({"title_ne": "Lamp"}, {"status": ["draft", "active"]}, {"status_ne": "draft"}),
-                *({"description": None}, {"description_null": True}, {"description_null": False}),
-                *({"id_gte": 2}, {"created_at_lte": "2020-01-01"}, {"created_at_ne": "2020-01-01"}),
-            )
-        ),
-        *(
-            ("users", one)
-            for one in (
-                *({"token_quota_gte": 0}, {"last_login_at_gte": "1970-01-01"}, {"role": "user"}),
-                *({"last_login_at_null": True}, {"department": [None, "Sales"]}),
-                {"is_active": False},
-            )
-        ),
+        *(("items", one) for one in NARROW_FOR_ITEMS),
+        *(("users", one) for one in NARROW_FOR_USERS),
     ],
 )
 def test_bulk_takes_a_filter_that_can_leave_something_out(
@@ -344,8 +336,8 @@ def test_bulk_refuses_too_many_values_briefly(
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_bulk_create_refuses_too_many_rows_briefly(as_admin: TestClient, kind: str) -> None:
-    for items in ([{}] * 100_000, [1] * 100_000):
-        response = as_admin.post(f"{API}/{kind}/bulk", json={"items": items})
+    for one in ({}, 1):
+        response = as_admin.post(f"{API}/{kind}/bulk", json={"items": [one] * 100_000})
 
         assert_error(response, 422, "INVALID_REQUEST", "items")
         assert len(response.content) < 1000

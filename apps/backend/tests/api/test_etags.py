@@ -1,5 +1,6 @@
 """Entity tags: who has a record already is not sent it again."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -62,15 +63,22 @@ def test_record_that_the_client_has_is_not_sent_again(as_admin: TestClient, url:
 
 @pytest.mark.parametrize(
     "tags",
-    [("{}",), ("W/{}",), ("*",), ('"x", {}',), ('"x",{} ,W/"y"',), ('"x"', "{}"), (", {},",)],
-    ids=["strong", "weak", "any", "list", "dense list", "two lines", "empty members"],
+    [
+        *(("{}",), ("W/{}",), ("*",), ('"x", {}',), ('"x",{} ,W/"y"',), ('"x"', "{}"), (", {},",)),
+        *(('W/"x", W/{}',), ("{}-gzip",), ("W/{}-br",)),
+    ],
+    ids=[
+        *("strong", "weak", "any", "list", "dense list", "two lines", "empty members"),
+        *("weak list", "compressed", "weak and compressed"),
+    ],
 )
 def test_record_is_known_by_any_tag_of_a_list(
     as_admin: TestClient, url: str, tags: tuple[str, ...]
 ) -> None:
     tag = as_admin.get(url).headers["etag"]
 
-    response = as_admin.get(url, headers=if_none_match(*(one.format(tag) for one in tags)))
+    lines = [re.sub(r'"-(\w+)$', r'-\1"', one.format(tag)) for one in tags]
+    response = as_admin.get(url, headers=if_none_match(*lines))
 
     assert response.status_code == 304
 
@@ -85,6 +93,41 @@ def test_record_that_the_client_does_not_have_is_sent(
 
     assert response.status_code == 200
     assert response.json()["version"] == 1
+
+
+@pytest.mark.parametrize("form", ["W/{}", "{}-gzip", "W/{}-br"])
+def test_tag_that_a_proxy_has_changed_counts_as_ours(
+    as_admin: TestClient, url: str, form: str
+) -> None:
+    tag = as_admin.get(url).headers["etag"]
+    seen = re.sub(r'"-(\w+)$', r'-\1"', form.format(tag))
+
+    first = as_admin.patch(url, json=a_change(url), headers={"If-Match": seen})
+    refused = [
+        as_admin.request(one, url, json=a_change(url), headers={"If-Match": seen})
+        for one in ("PATCH", "PUT")
+    ]
+    refused.append(as_admin.delete(url, headers={"If-Match": seen}))
+    known = as_admin.get(url, headers={"If-None-Match": seen})
+
+    assert first.status_code == 200
+    for response in refused:
+        assert_error(response, 412, "CHANGED_MEANWHILE")
+    assert (known.status_code, known.json()["version"]) == (200, 2)
+
+
+@pytest.mark.parametrize("kind", ["items", "users"])
+def test_weak_tag_deletes_and_restores(
+    as_admin: TestClient, db: Session, admin: User, user: User, kind: str
+) -> None:
+    place = f"{ITEMS}{make_item(db, owner=admin).id}" if kind == "items" else f"{USERS}{user.id}"
+
+    deleted = as_admin.delete(place, headers={"If-Match": 'W/"1"'})
+    stale = as_admin.post(f"{place}/restore", headers={"If-Match": 'W/"1"'})
+    restored = as_admin.post(f"{place}/restore", headers={"If-Match": 'W/"2"'})
+
+    assert (deleted.status_code, restored.status_code) == (204, 200)
+    assert_error(stale, 412, "CHANGED_MEANWHILE")
 
 
 def test_record_that_has_changed_is_sent(as_admin: TestClient, url: str) -> None:

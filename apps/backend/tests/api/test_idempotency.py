@@ -52,6 +52,62 @@ def test_key_sent_again_replays_the_answer_and_does_nothing(
     assert count_items(db) == 1
 
 
+NESTED = b'{"items": [{"title": "Lamp", "status": "draft"}, {"title": "Desk"}]}'
+TURNED = b'{"items":[{"status":"draft","title":"Lamp"},{"title":"Desk"}]}'
+NARROW = b'{"filter": {"q": "x", "id": [1]}}'
+
+
+@pytest.mark.parametrize(
+    ("url", "first", "again"),
+    [
+        (URL, b'{"title": "L", "status": "draft"}', b'{"status":"draft",\n"title":"L"}'),
+        (URL, b'{"title": "Caf\xc3\xa9"}', b'{"title": "Caf\\u00e9"}'),
+        (URL, b'{"title": "L"}', b'\xef\xbb\xbf{"title": "L"}'),
+        (f"{URL}bulk", NESTED, TURNED),
+        (f"{URL}bulk/delete", NARROW, b'{"filter":{"id":[1],"q":"x"}}'),
+    ],
+)
+def test_key_replays_the_same_content_however_it_is_written(
+    as_user: TestClient, db: Session, url: str, first: bytes, again: bytes
+) -> None:
+    headers = {"Content-Type": "application/json"} | KEY
+
+    done = as_user.post(url, content=first, headers=headers)
+    count = count_items(db)
+    told = [as_user.post(one, content=again, headers=headers) for one in (url, url.rstrip("/"))]
+
+    assert done.status_code in {200, 201}, done.text
+    for response in told:
+        assert (response.status_code, response.content) == (done.status_code, done.content)
+        assert response.headers["idempotency-replayed"] == "true"
+    assert count_items(db) == count
+
+
+@pytest.mark.parametrize(
+    ("url", "first", "again"),
+    [
+        (URL, b'{"title": "L"}', b'{"title": "l"}'),
+        (URL, b'{"title": "L"}', b'{"title": "L", "description": null}'),
+        (URL, b'{"title": "L"}', b'{"title": "L "}'),
+        (f"{URL}bulk/delete", b'{"filter": {"id": [2, 1]}}', b'{"filter": {"id": [1, 2]}}'),
+        (f"{URL}bulk/delete", b'{"filter": {"id": [1]}}', b'{"filter": {"id": 1}}'),
+        (f"{URL}bulk/delete", b'{"filter": {"id": [1]}}', b'{"filter": {"id": [true]}}'),
+        (f"{URL}bulk/delete", b'{"filter": {"id": [1]}}', b'{"filter": {"id": [1.0]}}'),
+    ],
+)
+def test_key_refuses_another_content(
+    as_user: TestClient, url: str, first: bytes, again: bytes
+) -> None:
+    headers = {"Content-Type": "application/json"} | KEY
+
+    done = as_user.post(url, content=first, headers=headers)
+    refused = as_user.post(url, content=again, headers=headers)
+
+    assert done.status_code in {200, 201}, done.text
+    assert refused.status_code == 422
+    assert refused.json()["error"] in {"IDEMPOTENCY_KEY_REUSED", "INVALID_REQUEST"}
+
+
 @pytest.mark.parametrize(
     ("url", "body"), [(URL, {"title": "Chair"}), (URL + "?dry_run=false", LAMP)]
 )

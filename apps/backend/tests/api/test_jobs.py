@@ -15,8 +15,9 @@ from app.core.clock import utc_now
 from app.models import AuditEvent, Job, LoginSession, User
 from tests.assertions import assert_error
 from tests.conftest import POSTGRESQL
-from tests.factories import make_job, make_session
+from tests.factories import make_job, make_session, make_token
 from tests.racing import at_once, statuses
+from tests.settings import client_with
 
 URL = "/api/v1/jobs/"
 RUN = "/api/v1/jobs/clean-up/run"
@@ -193,6 +194,67 @@ def test_run_job_at_once_runs_one_at_a_time(
     assert counts[200] == len(recorded_runs(db))
     deleted = [r.json()["outcome"].split(", ")[1] for r in responses if r.status_code == 200]
     assert sorted(deleted) == ["0 sessions"] * (counts[200] - 1) + ["5 sessions"]
+
+
+# --- With a key
+
+KEY = {"Idempotency-Key": "once"}
+
+
+@pytest.mark.parametrize("name", ["clean-up", "retention", "deliver-mail"])
+def test_run_job_with_a_key_runs_once(as_admin: TestClient, db: Session, name: str) -> None:
+    url = f"{URL}{name}/run"
+
+    first, again = (as_admin.post(url, headers=KEY) for _ in range(2))
+    other = as_admin.post(url, headers={"Idempotency-Key": "another"})
+
+    assert (first.status_code, again.status_code, other.status_code) == (200, 200, 200)
+    assert first.json()["error"] is None
+    assert again.content == first.content
+    assert again.headers["idempotency-replayed"] == "true"
+    assert len(recorded_runs(db)) == 2
+
+
+def test_run_job_with_a_key_needs_one_connection(db: Session, admin: User) -> None:
+    with client_with(DB_POOL_SIZE="1", DB_POOL_TIMEOUT_SECONDS="1") as client:
+        client.headers["Authorization"] = f"Bearer {make_token(db, user=admin)}"
+        response = client.post(RUN, headers=KEY)
+
+    assert response.json()["outcome"] == NOTHING
+
+
+def test_run_job_refuses_the_key_of_another_request_and_runs_nothing(
+    as_admin: TestClient, db: Session
+) -> None:
+    as_admin.post("/api/v1/items/", json={"title": "Lamp"}, headers=KEY)
+
+    response = as_admin.post(RUN, headers=KEY)
+
+    assert_error(response, 422, "IDEMPOTENCY_KEY_REUSED", "Idempotency-Key")
+    assert recorded_runs(db) == []
+
+
+def test_run_job_that_is_refused_leaves_its_key_free(as_admin: TestClient, db: Session) -> None:
+    job = make_job(db, name="clean-up", runs_until=utc_now() + timedelta(minutes=1))
+    refused = as_admin.post(RUN, headers=KEY)
+    db.delete(job)
+    db.flush()
+
+    response = as_admin.post(RUN, headers=KEY)
+
+    assert_error(refused, 409, "JOB_RUNNING")
+    assert response.json()["outcome"] == NOTHING
+
+
+def test_run_job_sent_with_one_key_at_once_is_told_or_refused(
+    client_of: Callable[[User], TestClient], admin: User, db: Session
+) -> None:
+    clients = [client_of(admin) for _ in range(6)]
+
+    responses = at_once([lambda client=client: client.post(RUN, headers=KEY) for client in clients])  # type: ignore[misc]  # Binds it.
+
+    assert set(statuses(responses)) <= {200, 409}
+    assert len({one.content for one in responses if one.status_code == 200}) == 1
 
 
 # --- A run that fails

@@ -73,7 +73,7 @@ def test_every_method_takes_a_slash(as_admin: TestClient, db: Session, admin: Us
 
 
 def test_path_behind_a_prefix_takes_a_slash(as_admin: TestClient) -> None:
-    mounted = TestClient(as_admin.app, root_path="/desk", headers=as_admin.headers)
+    mounted = TestClient(as_admin.app, root_path="/desk", headers=dict(as_admin.headers))
 
     for path in ("users/me", "users/me/", "users", "users/"):
         assert mounted.get(f"/desk{API}/{path}").status_code == 200
@@ -109,7 +109,7 @@ def test_me_stands_for_ones_own_id(
 
 
 @pytest.mark.parametrize("role", [*Role])
-def test_sessions_of_me_are_listed_and_ended(
+def test_get_sessions_of_me_and_end_sessions_of_me_are_for_everybody(
     client_of: Callable[[User], TestClient], db: Session, admin: User, role: Role
 ) -> None:
     caller = make_user(db, role=role)

@@ -1,5 +1,7 @@
 """Lists below HTTP: how a query string is read, and how few statements a page takes."""
 
+import gc
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -44,6 +46,22 @@ class Thing(Schema):
 
 
 read_things = ListParameters(Thing)
+
+
+def test_long_queries_are_not_kept() -> None:
+    """A client may send what it likes: what is kept of it has a bound in bytes."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(300):
+            read(id=[number * 1000 + one for one in range(900)])
+            read(name=f"{number}" * 300)
+        gc.collect()
+        kept = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+    assert kept < 2**20
 
 
 def read(**asked: Any) -> ListQuery:
@@ -115,8 +133,17 @@ def test_asking_for_ids_gives_all_of_them() -> None:
         (
             "gone_at",
             ["2026-01-01"],
-            Filter("gone_at", "eq", (datetime(2026, 1, 1, tzinfo=UTC),)),
+            Filter(
+                "gone_at",
+                "within",
+                (
+                    datetime(2026, 1, 1, tzinfo=UTC),
+                    datetime(2026, 1, 1, 23, 59, 59, 999999, tzinfo=UTC),
+                ),
+            ),
         ),
+        ("note_null", ["true"], Filter("note", "eq", (None,))),
+        ("gone_at_null", ["false"], Filter("gone_at", "ne", (None,))),
     ],
 )
 def test_filters_are_read_by_the_type_of_their_field(
@@ -153,11 +180,11 @@ def test_document_names_every_parameter_that_is_read() -> None:
     operators = {
         "id": ["ne", "gt", "gte", "lt", "lte"],
         "name": ["ne", "gt", "gte", "lt", "lte", "like"],
-        "note": ["ne", "gt", "gte", "lt", "lte", "like"],
+        "note": ["ne", "gt", "gte", "lt", "lte", "like", "null"],
         "kind": ["ne"],
         "is_new": ["ne"],
         "made_at": ["ne", "gt", "gte", "lt", "lte"],
-        "gone_at": ["ne", "gt", "gte", "lt", "lte"],
+        "gone_at": ["ne", "gt", "gte", "lt", "lte", "null"],
     }
     filters = {f"{name}_{one}" for name, more in operators.items() for one in more}
     assert set(documented) == {"q", "sort", "skip", "limit", "after", *operators, *filters}
