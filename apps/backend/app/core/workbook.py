@@ -1,5 +1,6 @@
 """Workbooks: XLSX is written row by row, and XLSX and ODS are read by a process of its own."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,9 @@ READER: Final = (sys.executable, "-I", str(Path(__file__).with_name("workbook_re
 READER_SECONDS: Final = 90
 
 
+_Cells = Sequence[Any]
+
+
 class CellTooLongError(InvalidInputError):
     code = "CELL_TOO_LONG"
     text = "A cell of a spreadsheet holds {most} characters; a text here is longer. Ask for csv."
@@ -48,8 +52,17 @@ class SheetTooLargeError(InvalidInputError):
     field = "format"
 
 
-def write_workbook(file: IO[bytes], *, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Text stays text: nothing in it becomes a formula or a link. Moments are dates, in UTC."""
+def write_workbook(
+    file: IO[bytes],
+    *,
+    names: Sequence[str],
+    rows: Iterable[_Cells],
+    most_bytes: int = MAX_SHEET_BYTES,
+) -> None:
+    """Text stays text: nothing in it becomes a formula or a link. Moments are dates, in UTC.
+
+    Raises CellTooLongError, SheetTooLargeError, and OSError where the disk is full.
+    """
     with TemporaryDirectory() as folder:
         workbook = Workbook(file, {"constant_memory": True, "tmpdir": folder})
         bold = workbook.add_format({"bold": True})
@@ -60,7 +73,7 @@ def write_workbook(file: IO[bytes], *, names: Sequence[str], rows: Iterable[Sequ
         with closing(sheet.row_data_fh):
             for column, name in enumerate(names):
                 sheet.write_string(0, column, name, bold)
-            for number, row in enumerate(_bounded(rows, Path(folder)), start=1):
+            for number, row in enumerate(_bounded(rows, folder, most_bytes), start=1):
                 for column, value in enumerate(row):
                     _write_cell(sheet, number, column, value, moment)
             try:
@@ -69,12 +82,11 @@ def write_workbook(file: IO[bytes], *, names: Sequence[str], rows: Iterable[Sequ
                 raise error.args[0] from None  # The OSError.
 
 
-def _bounded(rows: Iterable[Sequence[Any]], folder: Path) -> Iterator[Sequence[Any]]:
-    """Raises SheetTooLargeError."""
-    for number, row in enumerate(rows):
+def _bounded(rows: Iterable[_Cells], folder: str, most_bytes: int) -> Iterator[_Cells]:
+    for number, row in enumerate(rows, start=1):
         yield row
         is_due = number % ROWS_BETWEEN_LOOKS == 0
-        if is_due and sum(one.stat().st_size for one in folder.iterdir()) > MAX_SHEET_BYTES:
+        if is_due and sum(file.stat().st_size for file in os.scandir(folder)) > most_bytes:
             raise SheetTooLargeError
 
 

@@ -199,7 +199,9 @@ def _read(row: AuditedRecord, name: str, value: Any) -> Any:
     return None if value is None else _adapter_of(kind).validate_python(value)
 
 
-_adapter_of: Final = cache(TypeAdapter)  # To make one takes longer than all the rest.
+@cache  # To make one takes longer than all the rest.
+def _adapter_of(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _tell(chosen: Chosen[AuditedRecord], changes: Changes) -> Sequence[Reverted]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
@@ -93,7 +94,7 @@ def _create_export_engine(settings: Settings) -> Engine:
     rows.
     """
     seconds, size = settings.EXPORT_TIMEOUT_SECONDS, settings.EXPORTS_AT_ONCE
-    engine = _engine_of(settings, size=size, seconds=seconds, **_FOR_EXPORTS)
+    engine = _engine_of(settings, size=size, seconds=seconds, more=_FOR_EXPORTS)
     if settings.is_sqlite:
         return engine.execution_options(**{SINGLE_STATEMENTS: True})  # It must keep no writer out.
     allow_copying(engine)
@@ -112,7 +113,7 @@ def _engine_of(
     url: URL | None = None,
     size: int,
     seconds: float | None = None,
-    **more: str,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Engine:
     engine = create_engine(
         url or settings.database_url,
@@ -123,18 +124,18 @@ def _engine_of(
         hide_parameters=True,
         connect_args=_connect_args(settings),
     )
-    _adapt(engine, settings, seconds=seconds or settings.STATEMENT_TIMEOUT_SECONDS, **more)
+    _adapt(engine, settings, seconds=seconds or settings.STATEMENT_TIMEOUT_SECONDS, more=more)
     return engine
 
 
-def _adapt(engine: Engine, settings: Settings, *, seconds: float, **more: str) -> None:
+def _adapt(engine: Engine, settings: Settings, *, seconds: float, more: Mapping[str, str]) -> None:
     if settings.is_sqlite:
         with suppress(OSError):  # Connecting tells what is wrong with the place.
             folder = Path(str(settings.database_url.database)).parent
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         sqlite.adapt(engine, statement_seconds=seconds)
     else:
-        event.listen(engine, "connect", partial(_set_up, _server_settings(seconds) | more))
+        event.listen(engine, "connect", partial(_set_up, {**_server_settings(seconds), **more}))
         event.listen(engine, "begin", _open_transaction)
         event.listen(engine, "reset", end_open_transaction)
         event.listen(engine, "handle_error", _leave_useless)

@@ -160,3 +160,17 @@ def test_imports_of_one_user_keep_nobody_elses_waiting(serve: Serve) -> None:
         assert all(one.headers["Retry-After"] for one in refused)
         assert statuses(asked) == {200: 8, 503: 16}
         assert len(product.titles()) == 8
+
+
+def test_revert_may_take_as_long_as_an_import(serve: Serve) -> None:
+    settings = {**LONG, "REQUEST_TIMEOUT_SECONDS": "1"}
+    with serve(**settings) as product, ThreadPoolExecutor(1) as threads:
+        made = product.create("Lamp")
+        path = f"{API}/audit/{made.headers['X-Request-ID']}/revert"
+        with locked(product, "items"):
+            asked = threads.submit(product.client.post, path)
+            wait_for(product, 1)
+            time.sleep(1.5)
+
+        assert asked.result().status_code == 200
+        assert product.client.get(f"{ITEMS}{made.json()['id']}").status_code == 404

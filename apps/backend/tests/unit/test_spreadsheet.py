@@ -1,9 +1,13 @@
+import io
 import random
 import re
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from app.core.spreadsheet import BLANKS, FORMULA_STARTS, make_harmless, read_harmless
+from app.core.workbook import ROWS_BETWEEN_LOOKS, SheetTooLargeError, write_workbook
 
 ALPHABET = f"'{FORMULA_STARTS}\0{BLANKS}ab1,\""
 
@@ -76,3 +80,15 @@ def test_nothing_that_leaves_begins_like_a_formula() -> None:
         text = make_harmless("".join(dice.choices(ALPHABET, k=dice.randrange(7))))
         is_number = re.fullmatch(r"[-+][.,]?\d[\d ,'().]*", text, re.ASCII)
         assert is_number or not re.match(rf"\s*[{FORMULA_STARTS}\0]", text)
+
+
+def test_workbook_refuses_what_takes_too_much_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    rows = [(number, "text " * 20) for number in range(3 * ROWS_BETWEEN_LOOKS)]
+
+    with pytest.raises(SheetTooLargeError):
+        write_workbook(io.BytesIO(), names=["id", "text"], rows=rows, most_bytes=100_000)
+
+    assert list(tmp_path.iterdir()) == []
