@@ -3,9 +3,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-# The clocks of our servers may differ by so much. What is stored as later than that was stored
-# before the clock was set back.
-SKEW: Final = timedelta(seconds=10)
+SKEW: Final = timedelta(seconds=10)  # So far ahead may another server's clock be.
 
 
 def utc_now() -> datetime:
