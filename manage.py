@@ -56,6 +56,7 @@ CAUSES = {
         "the package index cannot be reached; check the network, or set pip's proxy or mirror."
     ),
 }
+NOT_RUN = 3  # The exit code of an audit that could not ask.
 MODULES = {"test": ["pytest"], "bench": ["bench"]}
 SECRET_KEY = re.compile(rb"""(?im)^\s*(export\s+)?SECRET_KEY[ \t]*=[ \t]*["']?[^\s"'#]""")
 USAGE = """\
@@ -111,7 +112,7 @@ def lint(*arguments: str) -> None:
 
 
 def audit(*arguments: str) -> None:
-    """Fail where a hole is known; say so where nobody can be asked."""
+    """Fail where a hole is known, and with a code of its own where nobody can be asked."""
     if arguments:
         stop("audit takes no options.", code=2)
     install(APP, TOOLS)
@@ -123,8 +124,12 @@ def audit(*arguments: str) -> None:
         stop("no list of what is locked was made.")
     say(f"{SBOM.relative_to(TOP)} lists what is locked.")
     if not knows_holes():
-        say("NOT RUN: the vulnerability database cannot be reached. Nothing is known of holes.")
-    elif call([PYTHON, "-m", "pip_audit", "--strict", "--disable-pip", "-r", APP], cwd=TOP):
+        stop(
+            "NOT RUN: the vulnerability database cannot be reached, so that nothing is known of "
+            "holes. Run this where it can be, as .github/workflows/dependencies.yml does.",
+            code=NOT_RUN,
+        )
+    if call([PYTHON, "-m", "pip_audit", "--strict", "--disable-pip", "-r", APP], cwd=TOP):
         stop("pip-audit has something to say, above.")
 
 

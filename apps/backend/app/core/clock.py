@@ -7,9 +7,7 @@ from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
-# The clocks of our servers may differ by so much. What is stored as later than that was stored
-# before the clock was set back.
-SKEW: Final = timedelta(seconds=10)
+SKEW: Final = timedelta(seconds=10)  # So far ahead may another server's clock be.
 # What lies in a system's folder of zones and names no place: another zone on each machine, or none.
 _NO_ZONES: Final = frozenset({"Factory", "localtime", "posixrules"})
 _NO_FOLDERS: Final = ("posix/", "right/", "SystemV/")

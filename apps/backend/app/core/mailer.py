@@ -1,7 +1,6 @@
 """The way to the mail server, or to the log where there is none. The one module that knows SMTP."""
 
 import io
-import math
 import re
 import smtplib
 import socket
@@ -89,7 +88,9 @@ class Mailer:
             _write_to_log(letter)
             return
         try:
-            self._ready().send_message(message)
+            smtp = self._ready()
+            smtp.send_message(message)
+            smtp.ends_at = None
         except (smtplib.SMTPException, OSError) as error:
             if not isinstance(error, smtplib.SMTPRecipientsRefused):
                 self._close()
@@ -97,8 +98,6 @@ class Mailer:
 
     def _ready(self) -> "_Connection":
         """A server may end a connection after so many letters."""
-        if self._smtp is not None:
-            self._smtp.ends_at = time.monotonic() + delivery_seconds()
         if self._smtp is None or not _answers(self._smtp):
             self._close()
             self._smtp = _connect()
@@ -119,41 +118,31 @@ def try_mail_server() -> None:
         raise MailServerError(_explain(error)) from error
 
 
-def delivery_seconds() -> float:
-    """How long one letter may take, from the connection on."""
-    return 2 * get_settings().SMTP_TIMEOUT_SECONDS
-
-
 class _Connection(smtplib.SMTP):
-    """Its time-out is for each piece that arrives; `ends_at` is for all that the server says."""
+    """Its time-out is for each piece that arrives; a letter's answers have twice that in all."""
 
-    ends_at = math.inf
+    ends_at: float | None = None
 
     def getreply(self) -> tuple[int, bytes]:
-        if self.file is None:
-            self.file = io.BufferedReader(_Replies(self))
+        self.ends_at = self.ends_at or time.monotonic() + 2 * get_settings().SMTP_TIMEOUT_SECONDS
+        self.file = self.file or _Replies(self)
         return super().getreply()
 
 
 class _TlsConnection(_Connection, smtplib.SMTP_SSL):
-    pass
+    """Over TLS from the start."""
 
 
 class _Replies(io.RawIOBase):
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: Any) -> None:
         self._connection = connection
-        connection.ends_at = min(connection.ends_at, time.monotonic() + delivery_seconds())
-
-    def readable(self) -> bool:
-        return True
 
     def readinto(self, buffer: Any) -> int:
         seconds = self._connection.ends_at - time.monotonic()
         if seconds <= 0:
             raise TimeoutError
-        sock: Any = self._connection.sock
-        sock.settimeout(min(seconds, get_settings().SMTP_TIMEOUT_SECONDS))
-        return int(sock.recv_into(buffer))
+        self._connection.sock.settimeout(min(seconds, get_settings().SMTP_TIMEOUT_SECONDS))
+        return int(self._connection.sock.recv_into(buffer))
 
 
 def _connect() -> _Connection:

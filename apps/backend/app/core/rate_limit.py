@@ -16,7 +16,7 @@ from limits.storage import RedisStorage
 from redis import ConnectionPool, RedisError
 
 from app.core.circuit import REDIS_RETRY_SECONDS, Circuit, redis_pool
-from app.core.clock import SKEW, SteadyClock
+from app.core.clock import SteadyClock
 from app.core.config import Settings
 from app.core.errors import UnavailableError
 
@@ -63,13 +63,10 @@ class Store(Protocol):
 
     clock: SteadyClock
 
-    def clear(self, key: str) -> None: ...
-
     def incr(self, key: str, expiry: int) -> int: ...
 
-    def acquire_entry(self, key: str, limit: int, expiry: int) -> bool: ...
-
-    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]: ...
+    def acquire(self, key: str, window: Window) -> tuple[bool, float, int]:
+        """Tell whether there was room for one more, since when, and how many there are now."""
 
 
 @dataclass(slots=True)
@@ -91,31 +88,22 @@ class MemoryStore:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def clear(self, key: str) -> None:
-        self._entries.pop(key, None)
-
     def incr(self, key: str, expiry: int) -> int:
         with self._lock:
             entry = self._entry(key, expiry, self.clock.now())
             entry.count += 1
             return entry.count
 
-    def acquire_entry(self, key: str, limit: int, expiry: int) -> bool:
+    def acquire(self, key: str, window: Window) -> tuple[bool, float, int]:
         with self._lock:
             now = self.clock.now()
-            entry = self._entry(key, expiry, now)
-            entry.moments = [moment for moment in entry.moments if moment > now - expiry]
-            if len(entry.moments) >= limit:
-                return False
-            entry.moments.append(now)
-            entry.ends_at = now + expiry
-            return True
-
-    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002  As Redis' own.
-        with self._lock:
-            now = self.clock.now()
-            moments = [one for one in self._entry(key, expiry, now).moments if one > now - expiry]
-            return (moments[0], len(moments)) if moments else (now, 0)
+            entry = self._entry(key, window.seconds, now)
+            moments = [moment for moment in entry.moments if moment > now - window.seconds]
+            if is_taken := len(moments) < window.quota:
+                moments.append(now)
+                entry.ends_at = now + window.seconds
+            entry.moments = moments
+            return is_taken, moments[0], len(moments)
 
     def _entry(self, key: str, expiry: int, now: float) -> _Entry:
         entry = self._entries.get(key)
@@ -133,20 +121,19 @@ class MemoryStore:
 
 
 class RedisStore(RedisStorage):
-    """`limits`' own, which asks the wall clock."""
+    """`limits`' own, whose scripts are told the time."""
 
     def __init__(self, pool: ConnectionPool) -> None:
         super().__init__("redis://", connection_pool=pool, key_prefix="backdesk:limit")
         self.clock = SteadyClock()
 
-    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        values = [self.clock.now(), limit, expiry, amount]
-        return bool(self.lua_acquire_moving_window([self.prefixed_key(key)], values))
-
-    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
-        now = self.clock.now()
-        window = self.lua_moving_window([self.prefixed_key(key)], [now - expiry, limit])
-        return (float(window[0]), window[1]) if window else (now, 0)
+    def acquire(self, key: str, window: Window) -> tuple[bool, float, int]:
+        now, keys = self.clock.now(), [self.prefixed_key(key)]
+        values = [now, window.quota, window.seconds, 1]
+        is_taken = bool(self.lua_acquire_moving_window(keys, values))
+        values = [now - window.seconds, window.quota]
+        since, used = self.lua_moving_window(keys, values) or (now, 0)
+        return is_taken, float(since), used
 
 
 class RateLimiter:
@@ -215,16 +202,12 @@ def _count(store: Store, window: Window, key: str) -> Standing:
 
 def _count_exactly(store: Store, window: Window, key: str) -> Standing:
     """Who is refused is not counted: a lock expires, however often it is tried meanwhile."""
-    is_taken = store.acquire_entry(key, window.quota, window.seconds)
-    since, used = store.get_moving_window(key, window.quota, window.seconds)
-    age = store.clock.now() - since
-    if age < -SKEW.total_seconds():  # Of a process that began before the clock was set back.
-        store.clear(key)
-        return _count_exactly(store, window, key)
+    is_taken, since, used = store.acquire(key, window)
+    left = window.seconds - (store.clock.now() - since)
     return Standing(
         window,
         remaining=max(0, window.quota - used) if is_taken else 0,
-        reset_seconds=min(window.seconds, max(1, math.ceil(window.seconds - age))),
+        reset_seconds=min(window.seconds, max(1, math.ceil(left))),
         is_exceeded=not is_taken,
     )
 

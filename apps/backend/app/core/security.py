@@ -18,7 +18,7 @@ import structlog
 from argon2.exceptions import Argon2Error
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-from app.core.clock import utc_now
+from app.core.clock import SKEW, utc_now
 from app.core.config import get_settings
 from app.core.errors import NotAuthenticatedError
 from app.core.text import normalise
@@ -38,8 +38,6 @@ ACCESS: Final = "access"
 REMEMBERED_TOKENS: Final = 4096
 MAX_ID: Final = 2**63 - 1  # What the database's column holds.
 CLAIMS: Final = ("sub", "sid", "jti", "type", "iss", "aud", "iat", "exp")
-# The clock of the server that issued a token may be this far ahead. Expiry knows no leeway.
-LEEWAY_SECONDS: Final = 10
 
 # OWASP's second choice for argon2id: 19 MiB, 2 passes, 1 lane.
 _passwords = CryptContext(
@@ -82,7 +80,7 @@ class AccessClaims:
 class _Token:
     claims: AccessClaims
     issued_at: int  # Seconds since 1970, as the others.
-    good_from: int
+    not_before: int
     expires_at: int
 
 
@@ -194,7 +192,8 @@ def read_access_token(text: str, *, may_be_expired: bool = False) -> AccessClaim
     now = time.time()
     is_expired = token.expires_at <= now and not may_be_expired
     is_too_long = token.expires_at - token.issued_at > settings.ACCESS_TOKEN_EXPIRE_MINUTES * 60
-    if is_expired or is_too_long or token.good_from > now + LEEWAY_SECONDS:
+    is_early = max(token.issued_at, token.not_before) > now + SKEW.total_seconds()
+    if is_expired or is_too_long or is_early:
         raise InvalidTokenError
     return token.claims
 
@@ -211,7 +210,7 @@ def _read_token(text: str, keys: tuple[tuple[str, str], ...], algorithm: str) ->
             algorithms=[algorithm],
             issuer=ISSUER,
             audience=AUDIENCE,
-            leeway=LEEWAY_SECONDS,
+            leeway=SKEW,  # Expiry knows none.
             options={"require": list(CLAIMS), "verify_exp": False},
         )
         user_id, session_id = int(claims["sub"]), claims["sid"]
@@ -219,13 +218,10 @@ def _read_token(text: str, keys: tuple[tuple[str, str], ...], algorithm: str) ->
         raise InvalidTokenError from None
     is_ours = claims["type"] == ACCESS and 0 < user_id <= MAX_ID
     is_in_session = type(session_id) is int and 0 < session_id <= MAX_ID
-    issued_at, expires_at = claims["iat"], claims["exp"]
-    not_before = claims.get("nbf", issued_at)
-    has_times = all(type(one) is int for one in (issued_at, not_before, expires_at))
-    if not is_ours or not is_in_session or not has_times:
+    times = (claims["iat"], claims.get("nbf", claims["iat"]), claims["exp"])
+    if not is_ours or not is_in_session or any(type(one) is not int for one in times):
         raise InvalidTokenError
-    good_from = max(issued_at, not_before)
-    return _Token(AccessClaims(user_id, session_id), issued_at, good_from, expires_at)
+    return _Token(AccessClaims(user_id, session_id), *times)
 
 
 def new_secret() -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import or_, select, true, update
+from sqlalchemy import and_, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -71,8 +71,8 @@ def write_letter(
 
 
 def ask_for_letter(db: Session, *, recipient: str, template: LetterTemplate) -> None:
-    """Have a letter sent to an address that a stranger gave, if it helps its owner: who that is, is
-    found out when the letter leaves. So time tells nothing of it, and no crash loses a letter.
+    """Have a letter sent to an address that a stranger gave. Whom it helps is looked up when the
+    letter leaves (`write_asked`): the time of the answer tells nothing of it.
     """
     db.add(OutgoingEmail(**_letter(recipient, template, {}, None)))
     db.flush()
@@ -89,8 +89,9 @@ def write_asked(db: Session, *, letter: OutgoingEmail) -> None:
         db.delete(letter)
         return
     if purpose:
-        asked_at = min(letter.created_at, utc_now())
-        letter.token_id = issue_token(db, user=user, purpose=purpose, asked_at=asked_at).id
+        token = issue_token(db, user=user, purpose=purpose)
+        token.expires_at -= max(utc_now() - letter.created_at, timedelta())  # It counts from then.
+        letter.token_id = token.id
     name = _name_in_letters(user.full_name, user.username, is_verified=user.is_verified)
     letter.parameters = {"name": name}
 
@@ -234,8 +235,9 @@ def claim_letter(db: Session, *, until: datetime) -> OutgoingEmail | None:
     """Take the letter that has been due for longest, for nobody else before `until`: whoever dies
     with it in hand holds it up, but does not lose it.
     """
-    # One that is new waits for nothing, also where the clock was set back since.
-    is_due = or_(OutgoingEmail.due_at <= utc_now(), OutgoingEmail.attempts == 0)
+    now = utc_now()
+    is_new = and_(OutgoingEmail.attempts == 0, OutgoingEmail.created_at > now)
+    is_due = or_(OutgoingEmail.due_at <= now, is_new)  # Or the clock was set back since.
     first_due = (
         select(OutgoingEmail.id)
         .where(OutgoingEmail.status == LetterStatus.WAITING, is_due)

@@ -1,7 +1,7 @@
 """Single-use, expiring tokens, which letters carry in their links."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, select, update
@@ -23,12 +23,10 @@ LIFETIMES: Final[Mapping[TokenPurpose, timedelta]] = {
 }
 
 
-def issue_token(
-    db: Session, *, user: User, purpose: TokenPurpose, asked_at: datetime | None = None
-) -> OneTimeToken:
+def issue_token(db: Session, *, user: User, purpose: TokenPurpose) -> OneTimeToken:
     """Make a token for the user's present address; older ones of the purpose are dead."""
     withdraw_tokens(db, user_id=user.id, purposes=[purpose])
-    token = OneTimeToken(**_new_token(user.id, user.email, purpose, asked_at or utc_now()))
+    token = OneTimeToken(**_new_token(user.id, user.email, purpose))
     db.add(token)
     db.flush()
     return token
@@ -40,17 +38,17 @@ def issue_first_tokens(
     """Make a token for each of some new users, given by id and e-mail, and return the tokens' ids
     in the same order.
     """
-    ids, now = draw_ids(db, model=OneTimeToken, count=len(recipients)), utc_now()
+    ids = draw_ids(db, model=OneTimeToken, count=len(recipients))
     tokens = [
-        {"id": token_id, **_new_token(user_id, email, purpose, now)}
+        {"id": token_id, **_new_token(user_id, email, purpose)}
         for token_id, (user_id, email) in zip(ids, recipients, strict=True)
     ]
     load_rows(db, model=OneTimeToken, rows=tokens)
     return ids
 
 
-def _new_token(user_id: int, email: str, purpose: TokenPurpose, now: datetime) -> dict[str, Any]:
-    nonce, key_id = new_secret(), present_key_id()
+def _new_token(user_id: int, email: str, purpose: TokenPurpose) -> dict[str, Any]:
+    now, nonce, key_id = utc_now(), new_secret(), present_key_id()
     return {
         "user_id": user_id,
         "purpose": purpose,

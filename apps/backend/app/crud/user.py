@@ -196,10 +196,9 @@ def create_user(
     if actor is None or values["department"] != actor.department:
         settle_departments(db, [values])
     if user_in.username is None:
-        found = insert_with_free_username(db, values, password=user_in.password)
-        if found is None:
+        user = insert_with_free_username(db, values, password=user_in.password)
+        if user is None:
             raise EmailTakenError
-        user = found
         event = crud_audit.creation(db, User, record_id=user.id, values=vars(user))
         crud_audit.write_events(db, [event])
     else:
@@ -374,8 +373,7 @@ def insert_with_free_username(
     db: Session, values: dict[str, Any], *, password: str | None
 ) -> User | None:
     """Take the first free name; whoever takes it meanwhile makes us try the next. Return None where
-    the e-mail is taken: the statements are the same, so that time does not tell. It is the caller
-    who notes the creation.
+    the e-mail is taken, after the same statements. The caller notes the creation.
     """
     for name in _free_usernames(db, wanted=values["username"]):
         if password is not None and name == fold(password):

@@ -11,15 +11,9 @@ import structlog
 from jinja2 import TemplateError
 
 from app.core.clock import SteadyClock, utc_now
+from app.core.config import get_settings
 from app.core.letter_text import write_text
-from app.core.mailer import (
-    Letter,
-    Mailer,
-    MailServerError,
-    NeverError,
-    NotNowError,
-    delivery_seconds,
-)
+from app.core.mailer import Letter, Mailer, MailServerError, NeverError, NotNowError
 from app.crud import letter as crud_letter
 from app.crud.one_time_token import is_usable, token_text
 from app.db.session import unit_of_work
@@ -39,6 +33,7 @@ PAUSES: Final = (
     timedelta(hours=24),
 )
 MAX_ATTEMPTS: Final = len(PAUSES) + 1
+MOST_WAITS: Final = 20  # For the mail server, by far.
 
 log = structlog.get_logger("backdesk.letters")
 
@@ -66,7 +61,7 @@ def _summary(outcomes: Counter[str]) -> str:
 
 
 def _claim() -> tuple[OutgoingEmail, OneTimeToken | None] | None:
-    lease = timedelta(seconds=60 + 2 * delivery_seconds())
+    lease = timedelta(seconds=60 + MOST_WAITS * get_settings().SMTP_TIMEOUT_SECONDS)
     with unit_of_work() as db:
         letter = crud_letter.claim_letter(db, until=utc_now() + lease)
         if letter is None:
@@ -125,9 +120,7 @@ def _fail(letter: OutgoingEmail, error: str) -> str:
 
 
 def _drop(letter: OutgoingEmail) -> str:
-    """Nothing went wrong: a newer letter has replaced it, say, or it is deleted already, because
-    the address that it was asked for with is nobody's.
-    """
+    """Nothing went wrong: a newer letter has replaced it, say, or it was nobody's and is gone."""
     error = "not sent: its link was used, replaced or withdrawn, or is past its time"
     with unit_of_work() as db:
         crud_letter.bury(db, letter=letter, error=error)

@@ -164,6 +164,30 @@ def test_audit_does_not_take_silence_for_good_news(monkeypatch: pytest.MonkeyPat
     assert not load_manage().knows_holes()
 
 
+def test_audit_without_an_answer_is_a_failure_of_its_own() -> None:
+    source = (TOP / "manage.py").read_text(encoding="utf-8")
+    gate = (TOP / ".ci" / "run").read_text(encoding="utf-8")
+
+    not_run = load_manage().NOT_RUN
+    assert not_run not in {0, 1, 2}
+    assert re.search(r"if not knows_holes\(\):\s+stop\([^)]*code=NOT_RUN", source)
+    assert f'[ "$audited" = {not_run} ]' in gate
+    assert gate.index("NOT CHECKED HERE") > gate.index("in a fresh clone")  # At the very end.
+
+
+def test_workflow_asks_for_holes_each_week_and_with_each_lock() -> None:
+    workflow = TOP / ".github" / "workflows" / "dependencies.yml"
+    text = workflow.read_text(encoding="utf-8")
+    require_tool("check_jsonschema")
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
+    subprocess.run([*command, "vendor.github-workflows", workflow], check=True, timeout=120)
+
+    assert re.search(r"(?m)^ +- run: python3 manage.py audit$", text)
+    assert re.search(r"(?m)^ +- cron: ", text)
+    assert text.count('"requirements.txt", "requirements/**"') == 2
+    assert "continue-on-error" not in text
+
+
 def load_manage() -> ModuleType:
     spec = importlib.util.spec_from_file_location("manage", TOP / "manage.py")
     assert spec is not None

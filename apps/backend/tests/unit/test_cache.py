@@ -113,6 +113,18 @@ def test_answer_is_kept_for_no_longer_than_it_may(make_cache: MakeCache) -> None
     assert answers == [1, 1, 2, 2, 3]
 
 
+def test_answer_is_kept_no_longer_when_the_clock_is_set_back(make_cache: MakeCache) -> None:
+    cache, make = make_cache(), Maker()
+
+    with time_machine.travel("2030-01-01T00:00:00Z", tick=False) as clock:
+        answers = [cache.get_or_create("key", make)["number"]]
+        for seconds in (-3600, 59, 2):
+            clock.shift(seconds)
+            answers.append(cache.get_or_create("key", make)["number"])
+
+    assert answers == [1, 1, 1, 2]
+
+
 def test_answer_is_not_kept_where_that_is_switched_off(make_cache: MakeCache) -> None:
     cache, make = make_cache(seconds=0), Maker()
 
