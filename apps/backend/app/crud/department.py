@@ -17,7 +17,9 @@ def settle_departments(
     of the rows does.
     """
     given = [row for row in rows if row.get("department") is not None]
-    spellings = {text_key(row["department"]): row["department"] for row in reversed(given)}
+    spellings: dict[Any, Any] = {
+        text_key(row["department"]): row["department"] for row in reversed(given)
+    }
     if not spellings:
         return
     key = User.department_folded

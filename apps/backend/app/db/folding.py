@@ -2,7 +2,7 @@
 they are compared (`core/text.py`). So both databases find and order alike, by an index.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -34,9 +34,9 @@ def folded(source: str, *, length: int | None = KEY_LENGTH, **options: Any) -> M
 
 
 @cache
-def twins_of(model: type[Any]) -> Mapping[str, Column[Any]]:
+def twins_of(model: Any) -> Mapping[str, Column[Any]]:
     """Return the folded columns by the names of those that they are folded from."""
-    columns = model.__table__.columns
+    columns: Iterable[Column[Any]] = model.__table__.columns
     return {column.info[_SOURCE]: column for column in columns if _SOURCE in column.info}
 
 

@@ -219,7 +219,7 @@ def pages(client: TestClient, path: str, sort: str, field: str) -> Iterator[Any]
 def walk(client: TestClient, path: str, sort: str, field: str) -> Iterator[Any]:
     after: dict[str, str] = {}
     while True:
-        response = client.get(path, params={"sort": sort, "limit": 3} | after)
+        response = client.get(path, params={"sort": sort, "limit": "3"} | after)
         assert response.status_code == 200, response.text
         yield from (record[field] for record in response.json())
         if "x-next-cursor" not in response.headers:
