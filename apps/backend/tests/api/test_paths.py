@@ -109,21 +109,30 @@ def test_me_stands_for_ones_own_id(
 
 
 @pytest.mark.parametrize("role", [*Role])
-def test_get_sessions_of_me_and_end_sessions_of_me_are_for_everybody(
+def test_end_sessions_of_me_signs_the_caller_out_everywhere(
     client_of: Callable[[User], TestClient], db: Session, admin: User, role: Role
 ) -> None:
     caller = make_user(db, role=role)
     first, second, other = client_of(caller), client_of(caller), client_of(admin)
 
-    listed = first.get(f"{USERS}me/sessions")
     ended = first.delete(f"{USERS}me/sessions")
 
-    assert {one["id"] for one in listed.json()} == set(
-        db.scalars(select(LoginSession.id).where(LoginSession.user_id == caller.id))
-    )
-    assert sum(one["is_current"] for one in listed.json()) == 1
     assert ended.status_code == 204
     assert [one.get(f"{USERS}me").status_code for one in (first, second, other)] == [401, 401, 200]
+
+
+@pytest.mark.parametrize("role", [*Role])
+def test_get_sessions_of_me_lists_the_callers(
+    client_of: Callable[[User], TestClient], db: Session, admin: User, role: Role
+) -> None:
+    caller = make_user(db, role=role)
+    client = [client_of(user) for user in (caller, caller, admin)][0]
+
+    response = client.get(f"{USERS}me/sessions")
+
+    own = select(LoginSession.id).where(LoginSession.user_id == caller.id)
+    assert {one["id"] for one in response.json()} == set(db.scalars(own))
+    assert response.json() == client.get(f"{API}/auth/sessions").json()
 
 
 def test_me_restores_nobody(as_admin: TestClient) -> None:
