@@ -195,7 +195,7 @@ def _values_before(row: AuditedRecord | None, past: _Past, now: datetime) -> dic
 
 def _read(row: AuditedRecord, name: str, value: Any) -> Any:
     """Make of what the audit holds as JSON what the column holds."""
-    kind = inspect(type(row)).column_attrs[name].columns[0].type.python_type
+    kind: Any = inspect(type(row)).column_attrs[name].columns[0].type.python_type
     return None if value is None else _adapter_of(kind).validate_python(value)
 
 
