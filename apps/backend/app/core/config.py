@@ -167,7 +167,7 @@ class Settings(BaseSettings):
     )
     RATE_LIMIT_USER: RateLimits = Field("1200/minute", description="Requests of one user.")
     RATE_LIMIT_LOGIN: RateLimits = Field(
-        "5/minute", description="Password attempts on one account."
+        "5/minute", description="Password attempts on one e-mail or user name."
     )
     RATE_LIMIT_LOGIN_ADDRESS: RateLimits = Field(
         "30/minute",
@@ -194,7 +194,9 @@ class Settings(BaseSettings):
     SMTP_USER: str | None = Field(None, description="Where the mail server wants a login.")
     SMTP_PASSWORD: SecretStr | None = Field(None, description="Of that login.")
     SMTP_TIMEOUT_SECONDS: float = Field(
-        10, gt=0, description="How long to wait for the mail server."
+        10,
+        gt=0,
+        description="How long to wait for the mail server; one letter may take twice as long.",
     )
     EMAILS_FROM: str | None = Field(
         None, description="The sender of letters: `Backdesk <backdesk@example.com>`."

@@ -232,6 +232,19 @@ def test_reset_password_while_the_account_is_shut_waits_for_nobody_in_a_circle(
     assert_error(answer.result(), 400, "SPENT_TOKEN", "token")
 
 
+@pytest.mark.parametrize(("span", "status"), [({"hours": -1}, 400), ({"seconds": -5}, 200)])
+def test_reset_password_takes_no_token_from_before_the_clock_was_set_back(
+    anonymous: TestClient, db: Session, ann: User, span: dict[str, float], status: int
+) -> None:
+    """Else it would last for the hour beside its own."""
+    token = reset_token(anonymous, db)
+
+    with later(**span):
+        response = reset(anonymous, token)
+
+    assert response.status_code == status
+
+
 @pytest.mark.parametrize(("minutes", "status"), [(59, 200), (61, 400)])
 def test_reset_password_takes_a_token_for_an_hour(
     anonymous: TestClient, db: Session, ann: User, minutes: int, status: int

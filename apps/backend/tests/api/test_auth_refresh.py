@@ -206,6 +206,19 @@ def test_refresh_again_within_the_grace_gives_the_same_successor(
     assert count_live_tokens(db) == 1
 
 
+@pytest.mark.parametrize("span", [{"hours": -1}, {"minutes": -1}, {"seconds": -12}])
+def test_refresh_again_has_no_grace_where_the_clock_was_set_back(
+    anonymous: TestClient, db: Session, login: Login, span: dict[str, float]
+) -> None:
+    successor(anonymous, login.refresh_token)
+
+    with later(**span):
+        response = refresh(anonymous, login.refresh_token)
+
+    assert_error(response, 401, "REFRESH_TOKEN_REUSED")
+    assert is_ended(db, login)
+
+
 def test_refresh_again_within_the_grace_follows_the_chain_to_its_end(
     anonymous: TestClient, db: Session, login: Login
 ) -> None:

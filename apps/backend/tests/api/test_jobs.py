@@ -171,6 +171,36 @@ def test_run_job_goes_on_where_a_runner_has_died(
     assert count_sessions_of(db, user) == 0
 
 
+def test_run_job_goes_on_where_the_clock_was_set_back(as_admin: TestClient, db: Session) -> None:
+    """Whoever ran it had it for minutes, and not for the hour beside."""
+    now = utc_now()
+    make_job(
+        db,
+        name="clean-up",
+        started_at=now + timedelta(minutes=59),
+        runs_until=now + timedelta(minutes=64),
+        due_at=now + timedelta(minutes=60),
+    )
+
+    is_running = [job["is_running"] for job in as_admin.get(URL).json()]
+    response = as_admin.post(RUN)
+
+    assert is_running == [False] * 3
+    assert response.json()["outcome"] == NOTHING
+
+
+def test_run_job_of_a_server_whose_clock_is_ahead_is_refused(
+    as_admin: TestClient, db: Session
+) -> None:
+    now = utc_now()
+    ends = {"runs_until": now + timedelta(minutes=5), "due_at": now + timedelta(minutes=60)}
+    make_job(db, name="clean-up", started_at=now + timedelta(seconds=5), **ends)
+
+    response = as_admin.post(RUN)
+
+    assert_error(response, 409, "JOB_RUNNING")
+
+
 def test_run_job_is_recorded_with_who_asked(as_admin: TestClient, admin: User, db: Session) -> None:
     response = as_admin.post(RUN)
 
