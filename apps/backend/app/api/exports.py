@@ -42,6 +42,7 @@ EXPORT_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 class _Choice(BaseModel):
     format: Annotated[list[ExportFormat], Field(max_length=1)] = [ExportFormat.CSV]
     columns: Annotated[list[Literal["importable"]], Field(max_length=1)] = []
+    bom: Annotated[list[bool], Field(max_length=1)] = [False]
 
 
 class ExportParameters:
@@ -51,12 +52,12 @@ class ExportParameters:
 
     def __init__(self, listed: ListParameters, *, has_importable: bool) -> None:
         self._listed = listed
-        self._own = {"format", "columns"} if has_importable else {"format"}
+        self._own = {"format", "bom"} | ({"columns"} if has_importable else set())
 
     def __call__(self, request: Request, actor: OptionalUser) -> ExportQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
         given = request.query_params.multi_items()
-        _refuse_pages({name for name, _ in given} & PAGING)
+        _refuse({name for name, _ in given} & PAGING, "An export is whole: it has no pages.")
         own = {name: request.query_params.getlist(name) for name, _ in given if name in self._own}
         try:
             choice = _Choice.model_validate(own)
@@ -64,10 +65,13 @@ class ExportParameters:
             raise RequestValidationError(
                 [{**one, "loc": ("query", one["loc"][0])} for one in refusal.errors()]
             ) from None
+        if choice.bom[0] and choice.format[0] is not ExportFormat.CSV:
+            _refuse({"bom"}, "Only a CSV may begin with a byte order mark.")
         return ExportQuery(
             rows=self._listed.read((one for one in given if one[0] not in self._own), actor),
             format=choice.format[0],
             is_importable=bool(choice.columns),
+            has_bom=choice.bom[0],
         )
 
     def openapi(self) -> dict[str, Any]:
@@ -77,6 +81,12 @@ class ExportParameters:
                 "in": "query",
                 "schema": {"type": "string", "enum": list(ExportFormat), "default": "csv"},
                 "description": "Of the file.",
+            },
+            {
+                "name": "bom",
+                "in": "query",
+                "schema": {"type": "boolean", "default": False},
+                "description": "Whether a CSV begins with a byte order mark, as Excel needs.",
             },
             {
                 "name": "columns",
@@ -92,8 +102,8 @@ class ExportParameters:
         }
 
 
-def _refuse_pages(names: set[str]) -> None:
-    text = "An export is whole: it has no pages."
+def _refuse(names: set[str], text: str) -> None:
+    """Raises RequestValidationError, unless there are none."""
     if names:
         raise RequestValidationError(
             [{"type": "value", "loc": ("query", name), "msg": text} for name in sorted(names)]

@@ -2,20 +2,29 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import PurePath
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 from fastapi import Query, Response
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
 from app.api.uploads import Upload
 from app.api.wording import text_of
 from app.core.errors import InvalidInputError
-from app.core.record_file import FileFormat, FileRow, RecordFile
-from app.crud.importing import Chunk, Importing, RowRefusedError
+from app.core.record_file import FileFormat, RecordFile
+from app.core.workbook import unpack_workbook
+from app.crud.importing import (
+    Chunk,
+    Importing,
+    Record,
+    Row,
+    RowRefusedError,
+    Values,
+    without_present,
+)
 from app.crud.refusals import Refusals
 from app.db.session import rehearse
 from app.schemas.base import ImportSchema
@@ -26,6 +35,10 @@ SUFFIXES: Final[Mapping[str, FileFormat]] = {
     ".csv": FileFormat.CSV,
     ".jsonl": FileFormat.JSONL,
     ".ndjson": FileFormat.JSONL,
+    ".xlsx": FileFormat.XLSX,
+    ".xlsm": FileFormat.XLSX,
+    ".xls": FileFormat.XLSX,  # It cannot be read, and the answer tells what can.
+    ".ods": FileFormat.ODS,
 }
 MEDIA_TYPES: Final[Mapping[str, FileFormat]] = {
     "text/csv": FileFormat.CSV,
@@ -33,9 +46,12 @@ MEDIA_TYPES: Final[Mapping[str, FileFormat]] = {
     "application/x-jsonlines": FileFormat.JSONL,
     "application/ndjson": FileFormat.JSONL,
     "application/x-ndjson": FileFormat.JSONL,
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": FileFormat.XLSX,
+    "application/vnd.ms-excel": FileFormat.XLSX,
+    "application/vnd.oasis.opendocument.spreadsheet": FileFormat.ODS,
 }
+WORKBOOKS: Final = (FileFormat.XLSX, FileFormat.ODS)
 
-Row = TypeVar("Row", bound=ImportSchema)
 GivenFormat = Annotated[
     FileFormat | None,
     Query(alias="format", description="Of the file. Left out, its name or media type tells."),
@@ -48,56 +64,83 @@ GivenOnConflict = Annotated[
 
 class UnknownFormatError(InvalidInputError):
     code = "UNKNOWN_FILE_FORMAT"
-    text = "Neither the file's name nor its media type says CSV or JSON Lines: say it with format=."
+    text = "Say with format= whether this is csv, jsonl, xlsx or ods: its name and type do not."
     field = "file"
 
 
-def open_upload(upload: Upload, given: FileFormat | None, schema: type[ImportSchema]) -> RecordFile:
-    """Raises UnknownFormatError, UnreadableFileError."""
+def open_upload(
+    upload: Upload, given: FileFormat | None, schema: type[ImportSchema], public: type[BaseModel]
+) -> RecordFile:
+    """Raises UnknownFormatError, UnreadableFileError, UnreadableWorkbookError."""
     media_type = (upload.content_type or "").partition(";")[0].strip().lower()
     suffix = PurePath(upload.filename or "").suffix.lower()
     found = given or SUFFIXES.get(suffix) or MEDIA_TYPES.get(media_type)
     if found is None:
         raise UnknownFormatError
-    fields = schema.model_fields
-    required = frozenset(name for name, field in fields.items() if field.is_required())
-    opened = RecordFile(upload.file, found, columns=list(fields), required=required)
+    if found in WORKBOOKS:
+        unpack_workbook(upload.file)
+    known = frozenset(schema.model_fields)
+    opened = RecordFile(
+        upload.file,
+        found,
+        columns=template_columns(schema),
+        required=schema.required,
+        known=known,
+        read_only=frozenset(public.model_fields) - known,
+    )
     opened.refuse_no_text()
     return opened
 
 
-def read_chunks(opened: RecordFile, schema: type[Row]) -> Iterator[Chunk[Row]]:
+def template_columns(schema: type[ImportSchema]) -> list[str]:
+    """An `id` is for the end: most rows have none."""
+    names = [name for name, field in schema.model_fields.items() if not field.exclude]
+    return sorted(names, key="id".__eq__)
+
+
+def read_chunks(
+    opened: RecordFile,
+    schema: type[Row],
+    find: Callable[[Mapping[int, Values]], Mapping[int, Record]],
+) -> Iterator[Chunk[Row, Record]]:
+    """`find` locks the records that rows are about."""
     adapter: TypeAdapter[list[Row]] = TypeAdapter(list[schema])  # type: ignore[valid-type]  # Known when called.
     rows = opened.rows()
     while some := list(islice(rows, CHUNK_ROWS)):
         refusals = Refusals(under="rows", lines={row.index: row.line for row in some})
         for row in some:
-            if row.problem is not None:
-                refusals.add(row.index, RowRefusedError(reason=row.problem))
-        readable = [row for row in some if row.problem is None]
-        yield Chunk(_validated(adapter, readable, refusals), refusals)
+            for column, text in row.problems.items():
+                refusals.add(row.index, RowRefusedError(text, column))
+        readable = {row.index: row.values for row in some if not row.problems}
+        present = find(readable)
+        changed = {
+            index: without_present(values, present.get(index), columns=schema.model_fields)
+            for index, values in readable.items()
+        }
+        yield Chunk(_validated(adapter, changed, refusals), present, refusals)
 
 
 def _validated(
-    adapter: TypeAdapter[list[Row]], rows: list[FileRow], refusals: Refusals
+    adapter: TypeAdapter[list[Row]], rows: Mapping[int, Values], refusals: Refusals
 ) -> dict[int, Row]:
+    indexes = list(rows)
     try:
-        found = adapter.validate_python([row.values for row in rows])
+        found = adapter.validate_python(list(rows.values()))
     except ValidationError as error:
         for one in error.errors(include_url=False, include_input=False):
             place, *path = one["loc"]
             column = ".".join(map(str, path)).encode("utf-8", "replace").decode()[:100]
-            text = text_of(one)
-            blamed = RowRefusedError(reason=text, fields={column: text} if column else None)
-            refusals.add(rows[int(place)].index, blamed)
-        return _validated(adapter, [row for row in rows if row.index not in refusals], refusals)
-    return {row.index: one for row, one in zip(rows, found, strict=True)}
+            refusals.add(indexes[int(place)], RowRefusedError(text_of(one), column))
+        readable = {index: rows[index] for index in indexes if index not in refusals}
+        return _validated(adapter, readable, refusals)
+    return dict(zip(indexes, found, strict=True))
 
 
 def answer_import(
-    db: Session, importing: Importing, *, is_dry_run: bool
+    db: Session, importing: Importing, opened: RecordFile, *, is_dry_run: bool
 ) -> ImportResult | ImportPreview:
     """Raises what rows are refused for, unless it is told in a preview."""
+    importing.ignored_columns = sorted(opened.ignored)
     if not is_dry_run:
         return importing.result()
     rehearse(db)
@@ -107,7 +150,7 @@ def answer_import(
 def answer_template(schema: type[ImportSchema], *, name: str) -> Response:
     """The heading of a file, and nothing below it."""
     heading = io.StringIO()
-    csv.writer(heading).writerow(schema.model_fields)
+    csv.writer(heading).writerow(template_columns(schema))
     return Response(
         heading.getvalue(),
         media_type="text/csv; charset=utf-8",

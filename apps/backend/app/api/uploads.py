@@ -38,7 +38,8 @@ class UploadRoute(OneVisitRoute):
 
 
 async def get_upload(
-    request: Request, file: Annotated[UploadFile, File(description="CSV or JSON Lines, in UTF-8.")]
+    request: Request,
+    file: Annotated[UploadFile, File(description="CSV or JSON Lines in UTF-8, XLSX or ODS.")],
 ) -> UploadFile:
     """Raises RequestValidationError. The form is there already, so nothing is waited for."""
     names = [name for name, _ in (await request.form()).multi_items()]

@@ -64,7 +64,7 @@ class ChangedMeanwhileError(DomainError):
     code = "CHANGED_MEANWHILE"
     text = "This is not at the version that If-Match names. Nothing of yours was saved."
 
-    def __init__(self, changes: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, changes: Sequence[Mapping[str, Any]] = ()) -> None:
         self.changes = changes
         super().__init__()
 

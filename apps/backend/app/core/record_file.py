@@ -1,12 +1,17 @@
-"""The records of a file, CSV or JSON Lines, read one at a time and as often as one likes."""
+"""The records of a file, read one at a time and as often as one likes.
+
+A workbook is unpacked first (`core/workbook.py`). Its rows are read like those of a CSV.
+"""
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+import re
+from codecs import BOM_UTF8
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import count
+from itertools import chain, count, repeat
 from typing import Any, BinaryIO, Final
 
 from pydantic_core import from_json
@@ -17,12 +22,21 @@ from app.core.spreadsheet import read_harmless
 MAX_ROWS: Final = 200_000
 # The longest text that a field takes, as JSON that escapes every character, and the rest.
 MAX_LINE_BYTES: Final = 512 * 1024
-BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+MAX_TOLD: Final = 20
+DELIMITERS: Final = (",", ";", "\t")
+# What may stand in the first line, for Excel: `sep=;`.
+TOLD_DELIMITER: Final = re.compile(r'"?sep=(\t|\\t|[^\w\s"])"?\s*', re.IGNORECASE)
+
+Cell = str | bool | None  # An empty one is None, an error is False.
+NO_VALUE: Final = "The cell holds an error, such as #N/A."
+Line = tuple[int, dict[str, Any], Mapping[str, str]]
 
 
 class FileFormat(StrEnum):
     CSV = "csv"
     JSONL = "jsonl"
+    XLSX = "xlsx"
+    ODS = "ods"
 
 
 class UnreadableFileError(InvalidInputError):
@@ -45,35 +59,47 @@ class TooManyRowsError(InvalidInputError):
 
 class WrongColumnsError(InvalidInputError):
     code = "WRONG_COLUMNS"
-    text = "The heading of the file is not that of an import."
+    text = "{problems} Expected: {expected}."
 
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """`line` is where it begins, counted from 1; `problem` tells why it has no values."""
+    """`line` is where it begins, counted from 1. `problems` tell by column why it has no values;
+    those of the whole row stand under an empty name.
+    """
 
     index: int
     line: int
     values: dict[str, Any]
-    problem: str | None = None
+    problems: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class RecordFile:
+    """`columns` are told to people, and `known` are all that are read. What is `read_only` stands
+    in exports, and what is found of it is `ignored`. An `id` makes up for the `required` ones.
+    """
+
     file: BinaryIO
     format: FileFormat
     columns: Sequence[str]
     required: frozenset[str]
+    known: frozenset[str]
+    read_only: frozenset[str]
+    ignored: set[str] = field(default_factory=set)
 
     def rows(self) -> Iterator[FileRow]:
         """Raises UnreadableFileError, WrongColumnsError, EmptyFileError, TooManyRowsError."""
         self.file.seek(0)
-        found = self._csv_rows() if self.format is FileFormat.CSV else self._json_rows()
+        found = self._json_rows() if self.format is FileFormat.JSONL else self._table_rows()
         index = -1
-        for index, (line, values, problem) in enumerate(found):
+        for index, (line, values, problems) in enumerate(found):
             if index >= MAX_ROWS:
                 raise TooManyRowsError(most=MAX_ROWS)
-            yield FileRow(index, line, values, problem)
+            for name in self.read_only & values.keys():
+                del values[name]
+                self.ignored.add(name)
+            yield FileRow(index, line, values, problems)
         if index < 0:
             raise EmptyFileError
 
@@ -91,67 +117,102 @@ class RecordFile:
                 break
             if len(line) > MAX_LINE_BYTES:
                 raise UnreadableFileError(line=number, reason="is too long")
-            if b"\0" in line:
-                raise UnreadableFileError(line=number, reason="holds a NUL: this is no text")
-            try:
-                line.decode()
-            except UnicodeDecodeError:
-                reason = "is not UTF-8: save the file as UTF-8 text"
-                raise UnreadableFileError(line=number, reason=reason) from None
+            with suppress(UnicodeDecodeError):
+                if "\0" not in line.decode():  # UTF-16 has them beside Latin letters.
+                    continue
+            reason = "is not UTF-8 text: save as UTF-8 (in Excel: CSV UTF-8)"
+            raise UnreadableFileError(line=number, reason=reason)
 
-    def _csv_rows(self) -> Iterator[tuple[int, dict[str, Any], str | None]]:
+    def _table_rows(self) -> Iterator[Line]:
+        lines = self._csv_lines() if self.format is FileFormat.CSV else self._sheet_lines()
+        filled = ((line, cells) for line, cells in lines if any(one is not None for one in cells))
+        _, heading = next(filled, (1, None))
+        if heading is None:
+            raise EmptyFileError
+        names = self._names(heading)
+        for line, cells in filled:
+            values = dict(zip(names, chain(cells, repeat(None)), strict=False))
+            problems = {name: NO_VALUE for name, value in values.items() if value is False}
+            if any(one is not None for one in cells[len(names) :]):
+                problems[""] = f"There are {len(cells)} values for {len(names)} columns."
+            yield line, values, problems
+
+    def _csv_lines(self) -> Iterator[tuple[int, Sequence[Cell]]]:
         text = io.TextIOWrapper(self.file, encoding="utf-8-sig", newline="")
         try:
-            lines = _csv_lines(text)
-            _, heading = next(lines, (1, None))
-            if heading is None:
-                raise EmptyFileError
-            names = self._names(heading)
-            for line, cells in lines:
-                if len(cells) != len(names):
-                    yield line, {}, f"There are {len(cells)} values for {len(names)} columns."
-                else:
-                    yield line, dict(zip(names, map(_value_of, cells), strict=True)), None
+            told = TOLD_DELIMITER.fullmatch(text.readline())
+            if told is None:
+                text.seek(0)
+                head = text.read(MAX_LINE_BYTES)
+                text.seek(0)
+            delimiter = told[1][-1:].replace("t", "\t") if told else self._delimiter_of(head)
+            for line, cells in _csv_lines(text, delimiter):
+                yield line + bool(told), [_value_of(cell) for cell in cells]
         finally:
             with suppress(ValueError):  # It is closed already.
                 text.detach()  # Or it would close the file.
 
-    def _names(self, heading: Sequence[str]) -> Sequence[str]:
-        """Raises WrongColumnsError."""
-        names = [name.strip().lower() for name in heading]
-        wrong = dict.fromkeys(self.required - set(names), "This column is missing.")
-        for name in names:
-            if name not in self.columns:
-                wrong[name[:100]] = (
-                    f"There is no such column. There are: {', '.join(self.columns)}."
-                )
-            elif names.count(name) > 1:
-                wrong[name] = "This column stands there more than once."
-        if wrong:
-            raise WrongColumnsError(fields={f"columns.{one}": text for one, text in wrong.items()})
+    def _delimiter_of(self, head: str) -> str:
+        """Return what parts the heading into the most names that are known, or else into most."""
+
+        def fit(delimiter: str) -> tuple[int, int]:
+            with suppress(UnreadableFileError, StopIteration):
+                _, heading = next(_csv_lines(io.StringIO(head, newline=""), delimiter))
+                names = {_name_of(cell) for cell in heading}
+                return len(names & (self.known | self.read_only)), len(heading)
+            return 0, 0
+
+        return max(DELIMITERS, key=fit)
+
+    def _sheet_lines(self) -> Iterator[tuple[int, Sequence[Cell]]]:
+        for number, line in enumerate(self.file, start=1):
+            yield number, [None if cell == "" else cell for cell in from_json(line)]
+
+    def _names(self, heading: Sequence[Cell]) -> Sequence[str]:
+        """Raises WrongColumnsError. Spreadsheets write empty columns at the end."""
+        names = [_name_of(cell) for cell in heading]
+        while not names[-1]:
+            names.pop()
+        known = self.known | self.read_only
+        wrong = {
+            "Unrecognised": [one for one in dict.fromkeys(names) if one not in known],
+            "Repeated": [one for one in known if names.count(one) > 1],
+            "Missing": [] if "id" in names else sorted(self.required - set(names)),
+        }
+        told = {
+            kind: [one[:100] for one in some[:MAX_TOLD]] for kind, some in wrong.items() if some
+        }
+        if told:
+            raise WrongColumnsError(
+                problems=" ".join(f"{kind} columns: {', '.join(told[kind])}." for kind in told),
+                expected=", ".join(self.columns),
+                fields={
+                    f"columns.{one}": f"This column is {kind.lower()}."
+                    for kind, some in told.items()
+                    for one in some
+                },
+            )
         return names
 
-    def _json_rows(self) -> Iterator[tuple[int, dict[str, Any], str | None]]:
+    def _json_rows(self) -> Iterator[Line]:
         for number, line in enumerate(self.file, start=1):
-            content = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()
+            content = (line.removeprefix(BOM_UTF8) if number == 1 else line).strip()
             if not content:
                 continue
             try:
                 value = from_json(content, allow_inf_nan=False)
             except ValueError:
-                yield number, {}, "This is not readable JSON."
+                yield number, {}, {"": "This is not readable JSON."}
                 continue
-            is_object = isinstance(value, dict)
-            yield (
-                number,
-                value if is_object else {},
-                None if is_object else "Must be a JSON object.",
-            )
+            if isinstance(value, dict):
+                yield number, value, {}
+            else:
+                yield number, {}, {"": "Must be a JSON object."}
 
 
-def _csv_lines(text: io.TextIOWrapper) -> Iterator[tuple[int, Sequence[str]]]:
+def _csv_lines(text: io.TextIOBase, delimiter: str) -> Iterator[tuple[int, Sequence[str]]]:
     """Give the rows in which something stands, and the line where each begins."""
-    reader = csv.reader(text, strict=True)
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     while True:
         line = reader.line_num + 1
         try:
@@ -168,3 +229,7 @@ def _csv_lines(text: io.TextIOWrapper) -> Iterator[tuple[int, Sequence[str]]]:
 def _value_of(cell: str) -> str | None:
     """An empty cell is null. What made a text harmless to spreadsheets is taken off."""
     return (read_harmless(cell) if cell.startswith("'") else cell) or None
+
+
+def _name_of(cell: Cell) -> str:
+    return str(cell or "").strip().lower()

@@ -17,9 +17,14 @@ BLANKS: Final = "".join(chr(code) for code in range(0x3001) if chr(code).isspace
 # The hyphen comes first, so that brackets span nothing; at the end their full-width forms.
 FORMULA_STARTS: Final = "-=+@\t\r\uff0d\uff1d\uff0b\uff20"
 
+# A signed number, or a telephone number written with blanks: spreadsheets evaluate neither.
+PLAIN: Final = (
+    "[-+][.,]?[0-9]+([.,'\u2019 \xa0\u202f][0-9]+|[ \xa0\u202f][(][0-9]+[)])*([eE][-+]?[0-9]+)?%?"
+)
 # PostgreSQL reads this one as Python does. It stores no NUL, which would be one more start.
-UNSAFE: Final = f"^'*[{BLANKS}]*[{FORMULA_STARTS}]"
-_UNSAFE: Final = re.compile(f"'*[{BLANKS}]*[{FORMULA_STARTS}\0]")
+_GUARDED: Final = rf"^(?!{PLAIN}\Z)'*[{BLANKS}]*[{FORMULA_STARTS}{{}}]"
+UNSAFE: Final = _GUARDED.format("")
+_UNSAFE: Final = re.compile(_GUARDED.format("\0"))
 
 _NEEDS_QUOTES: Final = re.compile('[,"\n\r]')
 
@@ -29,7 +34,7 @@ def make_harmless(text: str) -> str:
 
 
 def read_harmless(text: str) -> str:
-    """Undo `make_harmless`."""
+    """Undo `make_harmless`, also as earlier releases did it, before numbers too."""
     return text[1:] if text.startswith("'") and _UNSAFE.match(text) else text
 
 
@@ -46,9 +51,13 @@ def _quoted(cell: str) -> str:
 
 
 def _cell(value: Any) -> str:
+    return make_harmless(value) if isinstance(value, str) else plain_text(value)
+
+
+def plain_text(value: Any) -> str:
     match value:
         case str():
-            return make_harmless(value)
+            return value
         case None:
             return ""
         case bool():

@@ -1,6 +1,7 @@
 """Exports: all that a list shows, written row by row, on a connection of their own."""
 
 import shutil
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from tempfile import TemporaryFile
 from typing import Any, Final
@@ -89,7 +90,7 @@ def _record(db: Session, export: Export) -> None:
 
 
 def _write_csv(db: Session, export: Export, out: Writable) -> None:
-    out.write(csv_line(export.names))
+    out.write((BOM_UTF8 if export.query.has_bom else b"") + csv_line(export.names))
     if db.get_bind().dialect.name == "postgresql":
         copy_csv(db, statement=without_deleted(_as_csv(export.statement)), out=out)
     else:

@@ -1,19 +1,30 @@
 """What the imports of all resources share."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.core.errors import InvalidInputError
+from app.core.errors import (
+    ChangedMeanwhileError,
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+)
+from app.core.spreadsheet import plain_text
 from app.crud import audit as crud_audit
 from app.crud.refusals import Refusals
+from app.models.mixins import AuditedRecord
 from app.schemas.base import ImportSchema
-from app.schemas.imports import ImportPreview, ImportResult
+from app.schemas.imports import ImportPreview, ImportResult, OnConflict
 
 MAX_TOLD_CHANGES: Final = 1000
 MAX_TOLD_ERRORS: Final = 100
 
+Values = Mapping[str, Any]  # As they stand in the file.
+Record = TypeVar("Record", bound=AuditedRecord)
 Row = TypeVar("Row", bound=ImportSchema)
 
 
@@ -22,15 +33,62 @@ class RowRefusedError(InvalidInputError):
 
     text = "{reason}"
 
+    def __init__(self, reason: str, *columns: str) -> None:
+        super().__init__(reason=reason, fields={name: reason for name in columns if name})
+
+
+class RowOutdatedError(ChangedMeanwhileError):
+    text = "This is no longer the version of the record. Export it again."
+    field = "version"
+
 
 @dataclass(frozen=True, slots=True)
-class Chunk(Generic[Row]):
-    """Some rows of the file by their index: those that can be read, and what is wrong with the
-    others.
+class Chunk(Generic[Row, Record]):
+    """Some rows of the file by their index: those that can be read, the locked records that are
+    there of them, and what is wrong with the others.
     """
 
     rows: dict[int, Row]
+    present: Mapping[int, Record]
     refusals: Refusals
+
+    def to_create(self, missing: type[NotFoundError]) -> dict[int, Row]:
+        """Return the rows of new records, which name none by an id, and lack nothing."""
+        new = {index: row for index, row in self.rows.items() if index not in self.present}
+        for index, row in new.items():
+            lacking = row.required - row.model_fields_set
+            if row.id is not None:
+                self.refusals.add(index, missing(fields={"id": missing.text}))
+            elif lacking:
+                self.refusals.add(index, RowRefusedError("This field is required.", *lacking))
+        return self._without_refused(new)
+
+    def to_update(
+        self,
+        importing: "Importing",
+        on_conflict: OnConflict,
+        *,
+        exists: type[ConflictError],
+        repeated: type[ConflictError],
+    ) -> dict[int, Row]:
+        """Return the rows that change their record. Each is changed once, at the row's version."""
+        there = {index: row for index, row in self.rows.items() if index in self.present}
+        for index, row in there.items():
+            record_id = self.present[index].id
+            if record_id in importing.seen:
+                self.refusals.add(index, repeated())
+            elif on_conflict is OnConflict.ERROR:
+                self.refusals.add(index, exists())
+            elif on_conflict is OnConflict.UPDATE and row.version is not None:
+                self.refusals.add(index, RowOutdatedError())
+            importing.seen.add(record_id)
+        if on_conflict is OnConflict.SKIP:
+            importing.skipped += len(there)
+            return {}
+        return self._without_refused(there)
+
+    def _without_refused(self, rows: Mapping[int, Row]) -> dict[int, Row]:
+        return {index: row for index, row in rows.items() if index not in self.refusals}
 
 
 class Importing:
@@ -38,6 +96,8 @@ class Importing:
 
     def __init__(self) -> None:
         self.created = self.updated = self.skipped = 0
+        self.ignored_columns: Sequence[str] = ()
+        self.seen: set[int] = set()  # The ids of the records that rows were about.
         self.refusals = Refusals(under="rows", shown=MAX_TOLD_ERRORS)
 
     def result(self) -> ImportResult:
@@ -46,6 +106,48 @@ class Importing:
         return ImportResult.model_validate(self)
 
     def preview(self, db: Session) -> ImportPreview:
-        counts = ImportResult.model_validate(self).model_dump()
-        changes = crud_audit.get_changes_of_request(db, limit=MAX_TOLD_CHANGES)
-        return ImportPreview(**counts, changes=changes, errors=self.refusals.fields)
+        refused = bool(self.refusals)
+        if refused:
+            self.created = self.updated = self.skipped = 0
+        return ImportPreview(
+            **ImportResult.model_validate(self).model_dump(),
+            refused=refused,
+            detail=self.refusals.detail if refused else "",
+            changes=crud_audit.get_changes_of_request(db, limit=MAX_TOLD_CHANGES),
+            errors=self.refusals.fields,
+        )
+
+
+def given_id(values: Values) -> int | None:
+    text = str(values.get("id") or "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 17 else None
+
+
+def lock_records(
+    db: Session,
+    *,
+    key: InstrumentedAttribute[Any],
+    wanted: Mapping[int, Any],
+    scope: ColumnElement[bool],
+) -> dict[int, Any]:
+    """Return the records with these keys by the index of the row, locked in the order of ids."""
+    keys = {value for value in wanted.values() if value is not None}
+    statement = select(key.class_).where(key.in_(keys), scope).order_by(key.class_.id)
+    locked = db.scalars(statement.with_for_update(key_share=True)) if keys else ()
+    records = {getattr(record, key.key): record for record in locked}
+    return {index: records[value] for index, value in wanted.items() if value in records}
+
+
+def without_present(
+    values: Values, record: AuditedRecord | None, *, columns: Collection[str]
+) -> Values:
+    """Leave out what the record holds already, as an export writes it: that is no change, and may
+    be what only an older release took. Null and empty text are one in most files.
+    """
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in columns
+        or not hasattr(record, name)
+        or plain_text(value) != plain_text(getattr(record, name))
+    }

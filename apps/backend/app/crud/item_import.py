@@ -12,14 +12,14 @@ from app.crud import item as crud_item
 from app.crud import user as crud_user
 from app.crud.bulk import differences, insert_rows
 from app.crud.chosen import Chosen
-from app.crud.importing import Chunk, Importing
+from app.crud.importing import Chunk, Importing, Values, given_id, lock_records
 from app.crud.item_bulk import change_items
 from app.models.item import Item
 from app.models.user import User
 from app.schemas.imports import OnConflict
 from app.schemas.item import ItemImport
 
-Rows = Mapping[int, ItemImport]  # By their index.
+Rows = Chunk[ItemImport, Item]
 
 
 class ItemExistsError(ConflictError):
@@ -33,30 +33,28 @@ class ItemRepeatedError(ItemExistsError):
 
 
 def import_items(
-    db: Session, *, chunks: Iterable[Chunk[ItemImport]], on_conflict: OnConflict, actor: Principal
+    db: Session, *, chunks: Iterable[Rows], on_conflict: OnConflict, actor: Principal
 ) -> Importing:
     """Write what can be written, and tell of the rest; whoever has asked undoes all or nothing."""
     importing = Importing()
-    seen: set[int] = set()
     for chunk in chunks:
-        new = {index: row for index, row in chunk.rows.items() if row.id is None}
-        _create(db, chunk, new, importing, actor)
-        items = _lock_items(db, chunk, seen, actor)
-        match on_conflict:
-            case OnConflict.ERROR:
-                for index in items:
-                    chunk.refusals.add(index, ItemExistsError())
-            case OnConflict.SKIP:
-                importing.skipped += len(items)
-            case OnConflict.UPDATE:
-                _update(db, chunk, items, importing, actor)
+        _create(db, chunk, importing, actor)
+        rows = chunk.to_update(
+            importing, on_conflict, exists=ItemExistsError, repeated=ItemRepeatedError
+        )
+        _update(db, chunk, rows, importing, actor)
         importing.refusals.take(chunk.refusals)
     return importing
 
 
-def _create(
-    db: Session, chunk: Chunk[ItemImport], rows: Rows, importing: Importing, actor: Principal
-) -> None:
+def find_items(db: Session, rows: Mapping[int, Values], *, actor: Principal) -> Mapping[int, Item]:
+    """Lock the items that rows name, and return them by the index of the row."""
+    ids = {index: given_id(values) for index, values in rows.items()}
+    return lock_records(db, key=Item.id, wanted=ids, scope=crud_item.visible_to(actor))
+
+
+def _create(db: Session, chunk: Rows, importing: Importing, actor: Principal) -> None:
+    rows = chunk.to_create(crud_item.ItemNotFoundError)
     owners = _lock_owners(db, rows, actor)
     new = []
     for index, row in rows.items():
@@ -67,40 +65,21 @@ def _create(
     importing.created += len(new)
 
 
-def _lock_items(
-    db: Session, chunk: Chunk[ItemImport], seen: set[int], actor: Principal
-) -> Mapping[int, Item]:
-    """Return the items that rows are about, by the index of the row."""
-    places: dict[int, int] = {}
-    for index, row in chunk.rows.items():
-        if row.id in seen:
-            chunk.refusals.add(index, ItemRepeatedError())
-        elif row.id is not None:
-            places[row.id] = index
-            seen.add(row.id)
-    wanted = select(Item).where(Item.id.in_(places), crud_item.visible_to(actor)).order_by(Item.id)
-    items = {item.id: item for item in db.scalars(wanted.with_for_update(key_share=True))}
-    for item_id in places.keys() - items.keys():
-        text = crud_item.ItemNotFoundError.text
-        chunk.refusals.add(places[item_id], crud_item.ItemNotFoundError(fields={"id": text}))
-    return {places[item_id]: item for item_id, item in items.items()}
-
-
 def _update(
     db: Session,
-    chunk: Chunk[ItemImport],
-    items: Mapping[int, Item],
+    chunk: Rows,
+    rows: Mapping[int, ItemImport],
     importing: Importing,
     actor: Principal,
 ) -> None:
-    owners = _lock_owners(db, {index: chunk.rows[index] for index in items}, actor)
+    owners = _lock_owners(db, rows, actor)
     changes = {}
-    for index, item in items.items():
+    for index, row in rows.items():
         with chunk.refusals.of_row(index):
-            changes[item.id] = _changes(chunk.rows[index], owners, actor)
-    known = [item for item in items.values() if item.id in changes]
+            changes[chunk.present[index].id] = _changes(row, owners, actor)
+    places = {chunk.present[index].id: index for index in rows}
+    known = [chunk.present[places[item_id]] for item_id in changes]
     changed = [item for item in known if differences(item, changes[item.id])]
-    places = {item.id: index for index, item in items.items()}
     with chunk.refusals.step() as refusals:
         change_items(db, chosen=Chosen(changed, refusals, places), changes=changes, actor=actor)
         importing.updated += len(changed)
@@ -115,7 +94,9 @@ def _changes(row: ItemImport, owners: Mapping[str, int], actor: Principal) -> di
     return given
 
 
-def _lock_owners(db: Session, rows: Rows, actor: Principal) -> Mapping[str, int]:
+def _lock_owners(
+    db: Session, rows: Mapping[int, ItemImport], actor: Principal
+) -> Mapping[str, int]:
     """Return those whom the actor may give items to, by e-mail, locked so that they stay."""
     emails = {row.owner_email for row in rows.values()} - {None, actor.profile["email"]}
     owners = {actor.profile["email"]: actor.id}

@@ -93,14 +93,16 @@ class Refusals:
             return
         is_one_reason = len(self.reasons) == 1
         refusal = next(iter(self.reasons.values())) if is_one_reason else BulkRefusedError()
-        refusal.detail = " ".join(self._detail())
+        refusal.detail = self.detail
         refusal.fields = self.fields
         raise refusal
 
-    def _detail(self) -> Iterator[str]:
+    @property
+    def detail(self) -> str:
         count = len(self.texts)
-        yield f"{count} {'row is' if count == 1 else 'rows are'} refused, and nothing was changed."
+        text = f"{count} {'row is' if count == 1 else 'rows are'} refused, and nothing was changed."
         if len(self.details) == 1:
-            yield from self.details
+            text += f" {next(iter(self.details))}"
         if self.shown is not None and self.count > self.shown:
-            yield f"The first {self.shown} of {self.count} errors are shown."
+            text += f" The first {self.shown} of {self.count} errors are shown."
+        return text

@@ -91,15 +91,14 @@ def _new_users(
 
 
 def refuse_repeated(
-    index: int, *, email: str, username: str | None, seen: SeenNames, refusals: Refusals
+    index: int, *, email: str | None, username: str | None, seen: SeenNames, refusals: Refusals
 ) -> None:
     if email in seen.emails:
         refusals.add(index, EmailRepeatedError())
     if username in seen.usernames:
         refusals.add(index, UsernameRepeatedError())
-    seen.emails.add(email)
-    if username is not None:
-        seen.usernames.add(username)
+    seen.emails.update(() if email is None else (email,))
+    seen.usernames.update(() if username is None else (username,))
 
 
 def refuse_taken(db: Session, *, rows: Sequence[NewUser], refusals: Refusals) -> None:

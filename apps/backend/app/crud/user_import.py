@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import select
+from pydantic_core import PydanticCustomError
 from sqlalchemy.orm import Session
 
 from app.core.permissions import Principal
@@ -10,7 +10,7 @@ from app.crud import user as crud_user
 from app.crud.bulk import Changes, differences
 from app.crud.chosen import Chosen
 from app.crud.free_username import get_taken_usernames
-from app.crud.importing import Chunk, Importing
+from app.crud.importing import Chunk, Importing, Values, given_id, lock_records
 from app.crud.user_bulk import change_users
 from app.crud.user_creation import (
     NewUser,
@@ -22,15 +22,19 @@ from app.crud.user_creation import (
 )
 from app.models.user import User
 from app.schemas.imports import OnConflict
-from app.schemas.user import UserImport
+from app.schemas.user import UserImport, normalise_email
 
-Rows = Mapping[int, UserImport]  # By their index.
+Rows = Chunk[UserImport, User]
+
+
+class UserRepeatedError(crud_user.EmailTakenError):
+    text = "This user stands in an earlier row too."
 
 
 def import_users(
     db: Session,
     *,
-    chunks: Iterable[Chunk[UserImport]],
+    chunks: Iterable[Rows],
     usernames: set[str],
     on_conflict: OnConflict,
     actor: Principal,
@@ -42,40 +46,52 @@ def import_users(
     importing = Importing()
     seen = SeenNames()
     for chunk in chunks:
-        rows = _first_ones(chunk, seen)
-        known = get_taken_emails(db, emails=[row.email for row in rows.values()])
-        new = {index: row for index, row in rows.items() if row.email not in known}
-        _create(db, chunk, new, usernames, importing, actor)
-        there = {index: row for index, row in rows.items() if row.email in known}
-        match on_conflict:
-            case OnConflict.ERROR:
-                for index in there:
-                    chunk.refusals.add(index, crud_user.EmailTakenError())
-            case OnConflict.SKIP:
-                importing.skipped += len(there)
-            case OnConflict.UPDATE:
-                _update(db, chunk, there, importing, actor)
+        for index, row in chunk.rows.items():
+            refuse_repeated(
+                index, email=row.email, username=row.username, seen=seen, refusals=chunk.refusals
+            )
+        _create(db, chunk, usernames, importing, on_conflict, actor)
+        rows = chunk.to_update(
+            importing, on_conflict, exists=crud_user.EmailTakenError, repeated=UserRepeatedError
+        )
+        _update(db, chunk, rows, importing, actor)
         importing.refusals.take(chunk.refusals)
     return importing
 
 
-def _first_ones(chunk: Chunk[UserImport], seen: SeenNames) -> Rows:
-    """Leave out rows with the e-mail or the user name of an earlier one."""
-    for index, row in chunk.rows.items():
-        refuse_repeated(
-            index, email=row.email, username=row.username, seen=seen, refusals=chunk.refusals
-        )
-    return {index: row for index, row in chunk.rows.items() if index not in chunk.refusals}
+def find_users(db: Session, rows: Mapping[int, Values], *, actor: Principal) -> Mapping[int, User]:
+    """Lock the users that rows name, by `id` or else by e-mail; return them by the row's index."""
+    ids = {index: given_id(values) for index, values in rows.items()}
+    emails = {index: _email_of(rows[index]) for index, one in ids.items() if one is None}
+    scope = crud_user.visible_to(actor)
+    by_id = lock_records(db, key=User.id, wanted=ids, scope=scope)
+    return by_id | lock_records(db, key=User.email, wanted=emails, scope=scope)
+
+
+def _email_of(values: Values) -> str | None:
+    try:
+        return normalise_email(str(values.get("email")).strip())
+    except PydanticCustomError:
+        return None
 
 
 def _create(
     db: Session,
-    chunk: Chunk[UserImport],
-    rows: Rows,
+    chunk: Rows,
     usernames: set[str],
     importing: Importing,
+    on_conflict: OnConflict,
     actor: Principal,
 ) -> None:
+    rows = chunk.to_create(crud_user.UserNotFoundError)
+    # Also of users whom the actor does not see.
+    taken = get_taken_emails(db, emails=[row.email for row in rows.values() if row.email])
+    for index in [index for index, row in rows.items() if row.email in taken]:
+        del rows[index]
+        if on_conflict is OnConflict.SKIP:
+            importing.skipped += 1
+        else:
+            chunk.refusals.add(index, crud_user.EmailTakenError())
     new = []
     for index, row in rows.items():
         with chunk.refusals.of_row(index):
@@ -89,16 +105,16 @@ def _create(
 
 
 def _update(
-    db: Session, chunk: Chunk[UserImport], rows: Rows, importing: Importing, actor: Principal
+    db: Session,
+    chunk: Rows,
+    rows: Mapping[int, UserImport],
+    importing: Importing,
+    actor: Principal,
 ) -> None:
-    by_email = {row.email: index for index, row in rows.items()}
-    wanted = select(User).where(User.email.in_(by_email), crud_user.visible_to(actor))
-    users = db.scalars(wanted.order_by(User.id).with_for_update(key_share=True)).all()
-    places = {user.id: by_email[user.email] for user in users}
-    for index in set(by_email.values()).difference(places.values()):
-        chunk.refusals.add(index, crud_user.EmailTakenError())
-    changes = {user.id: rows[places[user.id]].changes() for user in users}
-    changed = [user for user in users if differences(user, changes[user.id])]
+    users = {index: chunk.present[index] for index in rows}
+    changes = {users[index].id: row.changes() for index, row in rows.items()}
+    places = {user.id: index for index, user in users.items()}
+    changed = [user for user in users.values() if differences(user, changes[user.id])]
     importing.skipped += len(users) - len(changed)
     free = _with_free_names(db, chunk, changed, changes, places)
     with chunk.refusals.step() as refusals:
@@ -108,16 +124,19 @@ def _update(
 
 def _with_free_names(
     db: Session,
-    chunk: Chunk[UserImport],
+    chunk: Rows,
     users: Sequence[User],
     changes: Changes,
     places: Mapping[int, int],
 ) -> Sequence[User]:
-    """Leave out those who are given the user name of another."""
-    wanted = {user.id: changes[user.id].get("username", user.username) for user in users}
-    renamed = [user for user in users if wanted[user.id] != user.username]
-    taken = get_taken_usernames(db, names=[wanted[user.id] for user in renamed])
-    refused = {user.id for user in renamed if wanted[user.id] in taken}
-    for user_id in refused:
-        chunk.refusals.add(places[user_id], crud_user.UsernameTakenError())
-    return [user for user in users if user.id not in refused]
+    """Leave out those who are given the e-mail or the user name of another."""
+    new = {user.id: differences(user, changes[user.id]) for user in users}
+    emails = get_taken_emails(db, emails=[one["email"] for one in new.values() if "email" in one])
+    names = [one["username"] for one in new.values() if "username" in one]
+    usernames = get_taken_usernames(db, names=names)
+    for user_id, values in new.items():
+        if values.get("email") in emails:
+            chunk.refusals.add(places[user_id], crud_user.EmailTakenError())
+        if values.get("username") in usernames:
+            chunk.refusals.add(places[user_id], crud_user.UsernameTakenError())
+    return [user for user in users if places[user.id] not in chunk.refusals]

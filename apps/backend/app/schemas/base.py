@@ -124,16 +124,24 @@ class UpdateSchema(InputSchema):
 
 
 class ImportSchema(InputSchema):
-    """A row of a file, where other types may stand as text, and an empty cell is null."""
+    """A row of a file, where other types may stand as text, and an empty cell is null.
+
+    It is about the record that `id` names, which must be at this `version`; `required` is what a
+    new one needs.
+    """
 
     model_config = ConfigDict(strict=False)
 
     nullable: ClassVar[frozenset[str]] = frozenset()
+    required: ClassVar[frozenset[str]] = frozenset()
+
+    id: Annotated[RecordId, DIGITS] | None = Field(None, exclude=True)
+    version: Annotated[RecordId, DIGITS] | None = Field(None, exclude=True)
 
     @field_validator("*", mode="before")
     @classmethod
     def _check_null(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is None and info.field_name not in cls.nullable:
+        if value is None and info.field_name not in cls.nullable | {"id", "version"}:
             raise PydanticCustomError("null_not_allowed", "Must not be empty.")
         return value
 

@@ -19,3 +19,4 @@ class ExportQuery:
     rows: ListQuery
     format: ExportFormat
     is_importable: bool
+    has_bom: bool

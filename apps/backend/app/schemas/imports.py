@@ -1,4 +1,5 @@
 from enum import StrEnum
+from operator import not_
 from typing import Literal
 
 from pydantic import Field
@@ -17,11 +18,18 @@ class ImportResult(Schema):
     created: int
     updated: int = Field(description="Records that had other values before.")
     skipped: int = Field(description="Rows whose record is there and stays as it is.")
+    ignored_columns: list[str] = Field(
+        [], exclude_if=not_, description="Read-only ones. Left out where there are none."
+    )
 
 
 class ImportPreview(ImportResult):
     """What an import would do. Nothing of it was done."""
 
     dry_run: Literal[True] = True
-    changes: list[RehearsedChange] = Field(description="The first 1000.")
+    refused: bool = Field(description="Whether the import would be refused, for its errors.")
+    detail: str = Field("", exclude_if=not_, description="Why it would be refused.")
+    changes: list[RehearsedChange] = Field(
+        description="Of the rows without errors, the first 1000."
+    )
     errors: dict[str, str] = Field(description="The first 100, by row and column.")

@@ -68,9 +68,10 @@ class ItemBulkChanges(UpdateSchema):
 class ItemImport(ImportSchema):
     """A row of an import. With an `id` it is about an item that is there."""
 
-    nullable: ClassVar[frozenset[str]] = frozenset({"id", "description", "owner_email"})
+    nullable: ClassVar[frozenset[str]] = frozenset({"description", "owner_email"})
+    required: ClassVar[frozenset[str]] = frozenset({"title"})
 
-    title: Title
+    title: Title | None = None
     description: Description | None = None
     status: StatusName = ItemStatus.DRAFT
     owner_email: Email | None = None

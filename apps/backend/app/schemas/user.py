@@ -158,8 +158,9 @@ class UserImport(ImportSchema):
     nullable: ClassVar[frozenset[str]] = frozenset(
         {"username", "full_name", "department", "token_quota"}
     )
+    required: ClassVar[frozenset[str]] = frozenset({"email"})
 
-    email: Email
+    email: Email | None = None
     username: Username | None = None
     full_name: FullName | None = None
     department: Department | None = None
@@ -174,8 +175,8 @@ class UserImport(ImportSchema):
         )
 
     def changes(self) -> dict[str, Any]:
-        """Return what is given of an existing user, whom the e-mail names."""
-        unset = {"email"} if self.username is not None else {"email", "username"}
+        """Return what is given of an existing user. An empty user name is none given."""
+        unset = {"id", "version"} if self.username is not None else {"id", "version", "username"}
         return {name: getattr(self, name) for name in self.model_fields_set - unset}
 
 

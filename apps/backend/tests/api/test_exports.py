@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import random
 import re
 import zipfile
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.core.permissions import Role
-from app.core.spreadsheet import read_harmless
+from app.core.spreadsheet import make_harmless, read_harmless
 from app.models import Item, User
 from tests.assertions import assert_error
 from tests.factories import make_item, make_token, make_usage, make_user
@@ -36,6 +37,12 @@ TEXTS = [
     "\uff1d1",
     "\u3000@x",
     "9 lives",
+    "-75.63",
+    "+49 30 1234",
+    "+1-800-555",
+    "-3\n",
+    "-1+1",
+    "-1\u202f234,56 ",
     "{",
     "\u00c4, \u00df",
     'say "hi"',
@@ -45,7 +52,7 @@ TEXTS = [
     "\\.",
     " ",
 ]
-FORMULA = re.compile(r"^\s*[-=+@\t\r\uff0d\uff1d\uff0b\uff20]")
+FORMULA = re.compile(r"^(?![-+]\d[\d .]*$)\s*[-=+@\t\r\uff0d\uff1d\uff0b\uff20]")
 
 
 @pytest.fixture
@@ -158,6 +165,35 @@ def test_export_audit_says_what_the_list_says(as_admin: TestClient, db: Session)
     assert json.loads(row["changes"]) == listed["changes"]
     assert row["changes"].startswith('{"full_name": [null, "Ann \\"\u00c4')  # Short keys first.
     assert json.loads(line) == listed
+
+
+@pytest.mark.usefixtures("items")
+@pytest.mark.parametrize("url", [USERS, ITEMS, USAGE, AUDIT])
+def test_export_begins_with_a_byte_order_mark_where_asked(as_admin: TestClient, url: str) -> None:
+    bare = as_admin.get(url, params={"bom": "false", "id_lt": 0}).content
+    marked = as_admin.get(url, params={"bom": "true", "id_lt": 0}).content
+
+    assert marked == b"\xef\xbb\xbf" + bare
+    assert not bare.startswith(b"\xef")
+
+
+@pytest.mark.parametrize("query", ["bom=true&format=jsonl", "bom=1&format=xlsx", "bom=x", "bom="])
+def test_export_items_refuses_a_mark_elsewhere(as_admin: TestClient, query: str) -> None:
+    assert_error(as_admin.get(f"{ITEMS}?{query}"), 422, "INVALID_REQUEST", "bom")
+
+
+def test_export_items_guards_alike_on_every_database(
+    as_admin: TestClient, db: Session, owner: User
+) -> None:
+    dice = random.Random(6)  # noqa: S311  No secret.
+    alphabet = "'\u2019-+=@\t\r\n \xa0\u202f0123.,()eE%/*ab\uff0d\u0663\"\u2028\x0b\x1f\x85"
+    texts = ["".join(dice.choices(alphabet, k=dice.randrange(1, 8))) for _ in range(4000)]
+    db.add_all(Item(title=text, status="draft", owner_id=owner.id) for text in texts)
+    db.commit()
+
+    rows = rows_of(as_admin.get(ITEMS).text)
+
+    assert [row["title"] for row in rows] == [make_harmless(text) for text in texts]
 
 
 def test_export_items_of_nothing_is_a_heading(as_user: TestClient) -> None:

@@ -198,7 +198,11 @@ def test_import_items_previews_changes_and_errors(
 
     body = response.json()
     assert response.status_code == 200
-    assert (body["created"], body["updated"], body["skipped"]) == (1, 1, 0)
+    assert (body["created"], body["updated"], body["skipped"]) == (0, 0, 0)
+    assert (body["refused"], body["detail"]) == (
+        True,
+        "2 rows are refused, and nothing was changed.",
+    )
     assert set(body["errors"]) == {"rows.2.id", "rows.3.title"}
     assert [one["id"] for one in body["changes"]] == [None, item.id]
     assert body["changes"][1]["fields"] == {"title": ["Lamp", "Desk lamp"]}

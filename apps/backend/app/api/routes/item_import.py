@@ -1,3 +1,5 @@
+from functools import partial
+
 from fastapi import Response
 
 from app.api.deps import CurrentUser, DbSession, requires
@@ -18,7 +20,7 @@ from app.api.uploads import Upload, UploadRoute
 from app.core.permissions import Permission
 from app.crud import item_import as crud_item_import
 from app.schemas.imports import ImportPreview, ImportResult, OnConflict
-from app.schemas.item import ItemImport
+from app.schemas.item import ItemImport, ItemPublic
 
 router = Router(prefix="/items", tags=["items"], route_class=UploadRoute)
 
@@ -26,7 +28,7 @@ router = Router(prefix="/items", tags=["items"], route_class=UploadRoute)
 @router.post(
     "/import",
     response_model=ImportPreview | ImportResult,
-    responses=problems(409),
+    responses=problems(409, 412),
     dependencies=[requires(Permission.ITEMS_WRITE), idempotent],
 )
 def import_items(
@@ -43,14 +45,15 @@ def import_items(
     A preview (`dry_run`) tells what would be written, and every error, and is never refused for
     its rows.
     """
-    opened = open_upload(upload, file_format, ItemImport)
+    opened = open_upload(upload, file_format, ItemImport, ItemPublic)
+    find = partial(crud_item_import.find_items, db, actor=actor)
     importing = crud_item_import.import_items(
         db,
-        chunks=read_chunks(opened, ItemImport),
+        chunks=read_chunks(opened, ItemImport, find),
         on_conflict=on_conflict,
         actor=actor,
     )
-    return answer_import(db, importing, is_dry_run=is_dry_run)
+    return answer_import(db, importing, opened, is_dry_run=is_dry_run)
 
 
 @router.get(

@@ -1,3 +1,5 @@
+from functools import partial
+
 from fastapi import Response
 
 from app.api.deps import CurrentUser, DbSession, requires
@@ -18,7 +20,7 @@ from app.api.uploads import Upload, UploadRoute
 from app.core.permissions import Permission
 from app.crud import user_import as crud_user_import
 from app.schemas.imports import ImportPreview, ImportResult, OnConflict
-from app.schemas.user import UserImport
+from app.schemas.user import UserImport, UserPublic
 
 router = Router(prefix="/users", tags=["users"], route_class=UploadRoute)
 
@@ -26,7 +28,7 @@ router = Router(prefix="/users", tags=["users"], route_class=UploadRoute)
 @router.post(
     "/import",
     response_model=ImportPreview | ImportResult,
-    responses=problems(409),
+    responses=problems(409, 412),
     dependencies=[requires(Permission.USERS_WRITE), idempotent],
 )
 def import_users(
@@ -37,21 +39,23 @@ def import_users(
     on_conflict: GivenOnConflict = OnConflict.ERROR,
     is_dry_run: IsDryRun = False,
 ) -> ImportPreview | ImportResult:
-    """Create users from a file; with `on_conflict=update` change those whose e-mail is there.
+    """Create users from a file; with `on_conflict=update` change those whose `id`
+    or else e-mail it names.
 
     All rows or none. Refused ones are named by row and column, as `rows.3.email`, with the line.
     A preview (`dry_run`) tells what would be written, and every error, and is never refused for
     its rows.
     """
-    opened = open_upload(upload, file_format, UserImport)
+    opened = open_upload(upload, file_format, UserImport, UserPublic)
+    find = partial(crud_user_import.find_users, db, actor=actor)
     importing = crud_user_import.import_users(
         db,
-        chunks=read_chunks(opened, UserImport),
+        chunks=read_chunks(opened, UserImport, find),
         usernames=opened.texts_of("username"),
         on_conflict=on_conflict,
         actor=actor,
     )
-    return answer_import(db, importing, is_dry_run=is_dry_run)
+    return answer_import(db, importing, opened, is_dry_run=is_dry_run)
 
 
 @router.get(
