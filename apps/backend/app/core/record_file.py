@@ -23,7 +23,7 @@ MAX_ROWS: Final = 200_000
 # The longest text that a field takes, as JSON that escapes every character, and the rest.
 MAX_LINE_BYTES: Final = 512 * 1024
 MAX_TOLD: Final = 20
-DELIMITERS: Final = (",", ";", "\t")
+DELIMITERS: Final = ("\0", ",", ";", "\t")  # The first is in no text: for a single column.
 # What may stand in the first line, for Excel: `sep=;`.
 TOLD_DELIMITER: Final = re.compile(r'"?sep=(\t|\\t|[^\w\s"])"?\s*', re.IGNORECASE)
 
@@ -232,4 +232,4 @@ def _value_of(cell: str) -> str | None:
 
 
 def _name_of(cell: Cell) -> str:
-    return str(cell or "").strip().lower()
+    return str(cell or "").strip().strip('"').strip().lower()

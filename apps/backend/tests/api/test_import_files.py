@@ -62,7 +62,7 @@ def send(client: TestClient, content: str | bytes, **more: Any) -> Response:
         ";;\ntitle;status\nLamp;active\n",
         "title;status;description\nLamp;active\n",
         'title;description;status\n"Lamp";"";"active"\n',
-        "status;title\rActive;Lamp\r",
+        "status;title\ractive;Lamp\r",
         "created_at;title;status\nx,y;Lamp;active\n",
     ],
 )
