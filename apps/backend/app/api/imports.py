@@ -33,6 +33,7 @@ from app.schemas.imports import ImportPreview, ImportResult, OnConflict
 CHUNK_ROWS: Final = 5000
 SUFFIXES: Final[Mapping[str, FileFormat]] = {
     ".csv": FileFormat.CSV,
+    ".tsv": FileFormat.CSV,
     ".jsonl": FileFormat.JSONL,
     ".ndjson": FileFormat.JSONL,
     ".xlsx": FileFormat.XLSX,
@@ -42,6 +43,7 @@ SUFFIXES: Final[Mapping[str, FileFormat]] = {
 }
 MEDIA_TYPES: Final[Mapping[str, FileFormat]] = {
     "text/csv": FileFormat.CSV,
+    "text/tab-separated-values": FileFormat.CSV,
     "application/jsonl": FileFormat.JSONL,
     "application/x-jsonlines": FileFormat.JSONL,
     "application/ndjson": FileFormat.JSONL,
@@ -79,14 +81,13 @@ def open_upload(
         raise UnknownFormatError
     if found in WORKBOOKS:
         unpack_workbook(upload.file)
-    known = frozenset(schema.model_fields)
     opened = RecordFile(
         upload.file,
         found,
         columns=template_columns(schema),
         required=schema.required,
-        known=known,
-        read_only=frozenset(public.model_fields) - known,
+        known=schema.model_fields.keys(),
+        read_only=public.model_fields.keys() - schema.model_fields.keys(),
     )
     opened.refuse_no_text()
     return opened

@@ -8,6 +8,7 @@ import io
 import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -28,6 +29,7 @@ DELIMITERS: Final = ("\0", ",", ";", "\t")  # The first is in no text: for a sin
 TOLD_DELIMITER: Final = re.compile(r'"?sep=(\t|\\t|[^\w\s"])"?\s*', re.IGNORECASE)
 
 Cell = str | bool | None  # An empty one is None, an error is False.
+NO_OBJECT: Final = "Must be a JSON object."
 NO_VALUE: Final = "The cell holds an error, such as #N/A."
 Line = tuple[int, dict[str, Any], Mapping[str, str]]
 
@@ -84,8 +86,8 @@ class RecordFile:
     format: FileFormat
     columns: Sequence[str]
     required: frozenset[str]
-    known: frozenset[str]
-    read_only: frozenset[str]
+    known: AbstractSet[str]
+    read_only: AbstractSet[str]
     ignored: set[str] = field(default_factory=set)
 
     def rows(self) -> Iterator[FileRow]:
@@ -141,19 +143,18 @@ class RecordFile:
         text = io.TextIOWrapper(self.file, encoding="utf-8-sig", newline="")
         try:
             told = TOLD_DELIMITER.fullmatch(text.readline())
-            if told is None:
-                text.seek(0)
-                head = text.read(MAX_LINE_BYTES)
-                text.seek(0)
-            delimiter = told[1][-1:].replace("t", "\t") if told else self._delimiter_of(head)
+            delimiter = told[1][-1:].replace("t", "\t") if told else self._delimiter_of(text)
             for line, cells in _csv_lines(text, delimiter):
                 yield line + bool(told), [_value_of(cell) for cell in cells]
         finally:
             with suppress(ValueError):  # It is closed already.
                 text.detach()  # Or it would close the file.
 
-    def _delimiter_of(self, head: str) -> str:
+    def _delimiter_of(self, text: io.TextIOWrapper) -> str:
         """Return what parts the heading into the most names that are known, or else into most."""
+        text.seek(0)
+        head = text.read(MAX_LINE_BYTES)
+        text.seek(0)
 
         def fit(delimiter: str) -> tuple[int, int]:
             with suppress(UnreadableFileError, StopIteration):
@@ -204,10 +205,8 @@ class RecordFile:
             except ValueError:
                 yield number, {}, {"": "This is not readable JSON."}
                 continue
-            if isinstance(value, dict):
-                yield number, value, {}
-            else:
-                yield number, {}, {"": "Must be a JSON object."}
+            is_object = isinstance(value, dict)
+            yield number, value if is_object else {}, {} if is_object else {"": NO_OBJECT}
 
 
 def _csv_lines(text: io.TextIOBase, delimiter: str) -> Iterator[tuple[int, Sequence[str]]]:

@@ -40,8 +40,8 @@ def main() -> None:
                 resource.setrlimit(limit, (most, most))
     workbook = CalamineWorkbook.from_object(_with_told_errors(sys.stdin.buffer))
     sheets = map(workbook.get_sheet_by_name, workbook.sheet_names)
-    first = next(sheet for sheet in sheets if sheet.height)
-    for row in first.iter_rows():
+    first = next((sheet for sheet in sheets if sheet.height), None)
+    for row in first.iter_rows() if first else ():
         sys.stdout.write(json.dumps([_text_of(cell) for cell in row]) + "\n")
 
 

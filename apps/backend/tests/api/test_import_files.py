@@ -216,6 +216,19 @@ def test_import_items_reads_the_first_sheet_with_rows(as_user: TestClient, db: S
     assert titles(db) == [("Lamp", None, "draft")]
 
 
+@pytest.mark.parametrize("make", [lambda: xlsx_of([], []), lambda: xlsx_of([["title"], [], []])])
+def test_import_items_refuses_a_workbook_without_rows(
+    as_user: TestClient, make: Callable[[], bytes]
+) -> None:
+    assert_error(send(as_user, make(), name="x.xlsx"), 422, "EMPTY_FILE", "file")
+
+
+def test_import_items_reads_tabs_by_name(as_user: TestClient, db: Session) -> None:
+    send(as_user, "title\tstatus\nLamp\tactive\n", name="x.tsv")
+
+    assert titles(db) == [("Lamp", None, "active")]
+
+
 def test_import_items_takes_a_text_that_reads_like_an_error(
     as_user: TestClient, db: Session
 ) -> None:
