@@ -112,13 +112,11 @@ def read_chunks(
         for row in some:
             for column, text in row.problems.items():
                 refusals.add(row.index, RowRefusedError(text, column))
-        readable = {row.index: row.values for row in some if not row.problems}
+        readable: dict[int, Values] = {row.index: row.values for row in some if not row.problems}
         present = find(readable)
-        changed = {
-            index: without_present(values, present.get(index), columns=schema.model_fields)
-            for index, values in readable.items()
-        }
-        yield Chunk(_validated(adapter, changed, refusals), present, refusals)
+        for index, record in present.items():
+            readable[index] = without_present(readable[index], record, schema.model_fields)
+        yield Chunk(_validated(adapter, readable, refusals), present, refusals)
 
 
 def _validated(

@@ -127,15 +127,17 @@ class RecordFile:
 
     def _table_rows(self) -> Iterator[Line]:
         lines = self._csv_lines() if self.format is FileFormat.CSV else self._sheet_lines()
-        filled = ((line, cells) for line, cells in lines if any(one is not None for one in cells))
+        filled = ((line, cells) for line, cells in lines if cells.count(None) < len(cells))
         _, heading = next(filled, (1, None))
         if heading is None:
             raise EmptyFileError
         names = self._names(heading)
         for line, cells in filled:
             values = dict(zip(names, chain(cells, repeat(None)), strict=False))
-            problems = {name: NO_VALUE for name, value in values.items() if value is False}
-            if any(one is not None for one in cells[len(names) :]):
+            problems = {}
+            if False in cells:
+                problems = {name: NO_VALUE for name, value in values.items() if value is False}
+            if len(cells) > len(names) and any(one is not None for one in cells[len(names) :]):
                 problems[""] = f"There are {len(cells)} values for {len(names)} columns."
             yield line, values, problems
 
