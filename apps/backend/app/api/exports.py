@@ -75,29 +75,23 @@ class ExportParameters:
         )
 
     def openapi(self) -> dict[str, Any]:
-        documented = [
-            {
-                "name": "format",
-                "in": "query",
-                "schema": {"type": "string", "enum": list(ExportFormat), "default": "csv"},
-                "description": "Of the file.",
-            },
-            {
-                "name": "bom",
-                "in": "query",
-                "schema": {"type": "boolean", "default": False},
-                "description": "Whether a CSV begins with a byte order mark, as Excel needs.",
-            },
-            {
-                "name": "columns",
-                "in": "query",
-                "schema": {"type": "string", "enum": ["importable"]},
-                "description": "Those that an import takes, instead of the public ones.",
-            },
-        ]
+        csv_or = {"type": "string", "enum": list(ExportFormat), "default": "csv"}
+        bom = "Whether a CSV begins with a byte order mark, as Excel needs."
+        documented = {
+            "format": (csv_or, "Of the file."),
+            "bom": ({"type": "boolean", "default": False}, bom),
+            "columns": (
+                {"type": "string", "enum": ["importable"]},
+                "Those that an import takes, instead of the public ones.",
+            ),
+        }
         listed = self._listed.openapi()["parameters"]
         return {
-            "parameters": [one for one in documented if one["name"] in self._own]
+            "parameters": [
+                {"name": name, "in": "query", "schema": schema, "description": text}
+                for name, (schema, text) in documented.items()
+                if name in self._own
+            ]
             + [one for one in listed if one["name"] not in PAGING]
         }
 

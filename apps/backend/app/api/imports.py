@@ -11,6 +11,7 @@ from fastapi import Query, Response
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
+from app.api.exports import EXPORT_ANSWERS
 from app.api.uploads import Upload
 from app.api.wording import text_of
 from app.core.errors import InvalidInputError
@@ -52,7 +53,6 @@ MEDIA_TYPES: Final[Mapping[str, FileFormat]] = {
     "application/vnd.ms-excel": FileFormat.XLSX,
     "application/vnd.oasis.opendocument.spreadsheet": FileFormat.ODS,
 }
-WORKBOOKS: Final = (FileFormat.XLSX, FileFormat.ODS)
 
 GivenFormat = Annotated[
     FileFormat | None,
@@ -79,7 +79,7 @@ def open_upload(
     found = given or SUFFIXES.get(suffix) or MEDIA_TYPES.get(media_type)
     if found is None:
         raise UnknownFormatError
-    if found in WORKBOOKS:
+    if found in {FileFormat.XLSX, FileFormat.ODS}:
         unpack_workbook(upload.file)
     opened = RecordFile(
         upload.file,
@@ -158,14 +158,5 @@ def answer_template(schema: type[ImportSchema], *, name: str) -> Response:
 
 
 CSV_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
-    200: {
-        "description": "The file.",
-        "content": {"text/csv": {"schema": {"type": "string"}}},
-        "headers": {
-            "Content-Disposition": {
-                "schema": {"type": "string"},
-                "description": "The name of the file.",
-            }
-        },
-    }
+    200: EXPORT_ANSWERS[200] | {"content": {"text/csv": {"schema": {"type": "string"}}}}
 }
