@@ -18,7 +18,6 @@ from app.crud.user_creation import (
     get_taken_emails,
     insert_users,
     refuse_repeated,
-    refuse_taken,
 )
 from app.models.user import User
 from app.schemas.imports import OnConflict
@@ -85,20 +84,20 @@ def _create(
 ) -> None:
     rows = chunk.to_create(crud_user.UserNotFoundError)
     # Also of users whom the actor does not see.
-    taken = get_taken_emails(db, emails=[row.email for row in rows.values() if row.email])
-    for index in [index for index, row in rows.items() if row.email in taken]:
-        del rows[index]
-        if on_conflict is OnConflict.SKIP:
-            importing.skipped += 1
-        else:
-            chunk.refusals.add(index, crud_user.EmailTakenError())
+    emails = get_taken_emails(db, emails=[row.email for row in rows.values() if row.email])
+    names = get_taken_usernames(db, names=[row.username for row in rows.values() if row.username])
     new = []
     for index, row in rows.items():
+        if row.email in emails and on_conflict is OnConflict.SKIP:
+            importing.skipped += 1
+            continue
         with chunk.refusals.of_row(index):
+            if row.email in emails:
+                raise crud_user.EmailTakenError
+            if row.username in names:
+                raise crud_user.UsernameTakenError
             values = crud_user.new_user_values(row.creation(), actor) | {"hashed_password": None}
             new.append(NewUser(index, values, is_named=row.username is not None))
-    refuse_taken(db, rows=new, refusals=chunk.refusals)
-    new = [row for row in new if row.index not in chunk.refusals]
     with chunk.refusals.step() as refusals:
         insert_users(db, rows=new, refusals=refusals, reserved=usernames)
         importing.created += len(new)

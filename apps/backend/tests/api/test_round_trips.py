@@ -67,7 +67,7 @@ PATCH  /api/v1/items/bulk                           200  4
 POST   /api/v1/items/bulk/delete                    200  4
 POST   /api/v1/items/bulk/restore                   200  4
 GET    /api/v1/items/export                         200  5
-POST   /api/v1/items/import                         200  6
+POST   /api/v1/items/import                         200  5
 GET    /api/v1/items/import/template                200  1
 GET    /api/v1/items/{item_id}                      200  2
 PATCH  /api/v1/items/{item_id}                      200  4
