@@ -1,8 +1,10 @@
 """Which records a bulk request is about, read from its body."""
 
+import operator
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from fastapi.exceptions import RequestValidationError
 
@@ -12,6 +14,13 @@ from app.core.text import fold
 from app.schemas.base import MAX_BULK, MAX_SAFE_INTEGER
 from app.schemas.bulk import BulkChoice, Choice, TooManyRowsError
 from app.schemas.listing import Filter, ListQuery
+
+_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
 
 
 def read_choice(body: BulkChoice, parameters: ListParameters) -> Choice:
@@ -72,23 +81,17 @@ def _lets_all_pass(one: Filter) -> bool:
     if one.operator == "eq":
         choices = {True, False} if kind is bool else set(kind) if issubclass(kind, Enum) else {None}
         return choices <= set(one.values)
-    ends: dict[Any, Any] = {
+    bounds: dict[Any, Any] = {
         int: (1, MAX_SAFE_INTEGER),
         datetime: (datetime(1970, 1, 1, tzinfo=UTC), utc_now()),
     }
-    if kind not in ends:
+    if kind not in bounds:
         return False
-    (least, most), low, high = ends[kind], min(one.values), max(one.values)
-    is_beyond = all(value < least or value > most for value in one.values)
-    lets_all_pass: dict[str, bool] = {
-        "gt": low < least,
-        "gte": low <= least,
-        "lt": high > most,
-        "lte": high >= most,
-        "ne": is_beyond,
-        "outside": is_beyond,
-    }
-    return lets_all_pass.get(one.operator, False)
+    least, most = bounds[kind]
+    if one.operator in {"ne", "outside"}:
+        return all(value < least or value > most for value in one.values)
+    passes = _COMPARISONS.get(one.operator, lambda *_: False)
+    return all(any(passes(end, value) for value in one.values) for end in (least, most))
 
 
 def _below_filter(error: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from starlette.datastructures import UploadFile
 from app.api.deps import CurrentUser, DbSession
 from app.api.one_visit import before_commit
 from app.core.errors import InvalidInputError
-from app.core.permissions import Principal
 from app.crud import idempotency_key as crud_idempotency_key
 from app.db.session import read_only
 from app.models.idempotency_key import IdempotencyKey
@@ -52,12 +51,17 @@ class ReplayedAnswer(Exception):  # noqa: N818  No error: what was done before i
         super().__init__()
 
 
-async def digest_request(request: Request, key: GivenKey = None) -> bytes:
-    """Hash what is asked for. The body is in memory already, so nothing is waited for."""
+async def digest_request(request: Request, actor: CurrentUser, key: GivenKey = None) -> bytes:
+    """Hash what is asked for. The body is in memory already, so nothing is waited for.
+
+    Whose role or department has changed meanwhile asks for something else: what was answered may no
+    longer be theirs to see.
+    """
     digest = hashlib.sha256()
     if key is None:
         return digest.digest()
-    for part in (request.method, request.url.path.removesuffix("/"), request.url.query):
+    who = f"{actor.role}\0{actor.department}"
+    for part in (who, request.method, request.url.path.removesuffix("/"), request.url.query):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
     if not request.headers.get("content-type", "").startswith("multipart/"):
         digest.update(_canonical(await request.body()))
@@ -97,7 +101,6 @@ def claim_key(
         return
     if len(request.headers.getlist("idempotency-key")) > 1:
         raise TwoKeysError
-    digest = _of_actor(digest, actor)
     _replay(crud_idempotency_key.claim_key(db, user_id=actor.id, key=key, request_digest=digest))
     before_commit(partial(_store_answer, db, actor.id, key))
 
@@ -110,16 +113,8 @@ def replay_known(
     Raises ReplayedAnswer, IdempotencyKeyReusedError.
     """
     if key is not None:
-        digest = _of_actor(digest, actor)
         with read_only() as db:
             _replay(crud_idempotency_key.get_known(db, actor.id, key, request_digest=digest))
-
-
-def _of_actor(digest: bytes, actor: Principal) -> bytes:
-    """Whose role or department has changed meanwhile asks for something else: what was answered
-    may no longer be theirs to see.
-    """
-    return digest + f"{actor.role}\0{actor.department}".encode()
 
 
 def _replay(stored: IdempotencyKey | None) -> None:

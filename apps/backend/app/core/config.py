@@ -152,7 +152,7 @@ class Settings(BaseSettings):
         100_000, ge=0, le=2**53 - 1, description="Monthly, for new users; `null` is unlimited."
     )
     DEFAULT_TIME_ZONE: Annotated[str, AfterValidator(_refuse_no_zone)] = Field(
-        "UTC", description="The zone of days and of moments that name none: `Europe/Berlin`."
+        "UTC", description="The zone of days and of moments that name none, such as Europe/Berlin."
     )
     REDIS_URL: SecretStr | None = Field(
         None,
