@@ -15,7 +15,6 @@ from app.crud import audit as crud_audit
 from app.crud.batch import delete_batch
 from app.crud.listing import Listing, Page, get_page, public_columns
 from app.crud.one_time_token import is_usable, issue_first_tokens, issue_token
-from app.db.folding import with_folded
 from app.db.loading import load_rows
 from app.models.one_time_token import OneTimeToken, TokenPurpose
 from app.models.outgoing_email import OutgoingEmail
@@ -248,12 +247,7 @@ def claim_letter(db: Session, *, until: datetime) -> OutgoingEmail | None:
     return db.scalar(
         update(OutgoingEmail)
         .where(OutgoingEmail.id == first_due.scalar_subquery())
-        .values(
-            due_at=until,
-            attempts=OutgoingEmail.attempts + 1,
-            last_error=None,
-            last_error_folded=None,
-        )
+        .values(due_at=until, attempts=OutgoingEmail.attempts + 1, last_error=None)
         .returning(OutgoingEmail)
         .execution_options(synchronize_session=False)
     )
@@ -281,7 +275,7 @@ def _mark(db: Session, letter: OutgoingEmail, **values: Any) -> None:
             OutgoingEmail.status == LetterStatus.WAITING,
             OutgoingEmail.due_at == letter.due_at,
         )
-        .values(**with_folded(OutgoingEmail, values))
+        .values(**values)
         .execution_options(synchronize_session=False)
     )
 

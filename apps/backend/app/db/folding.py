@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Column, String, event
-from sqlalchemy.orm import MappedColumn, mapped_column
+from sqlalchemy import Column, String, Update, event
+from sqlalchemy.orm import MappedColumn, ORMExecuteState, Session, mapped_column
 
 from app.core.text import KEY_LENGTH, fold
 from app.db.base import Base
@@ -54,3 +54,13 @@ def _fold(twin: Column[Any], text: str | None) -> str | None:
 def _fold_changes(_mapper: object, _connection: object, row: Base) -> None:
     for name, twin in twins_of(type(row)).items():
         setattr(row, twin.name, _fold(twin, getattr(row, name)))
+
+
+@event.listens_for(Session, "do_orm_execute")
+def _fold_updates(state: ORMExecuteState) -> None:
+    """A value that is SQL itself is left to whoever writes it."""
+    model: Any = state.bind_mapper and state.bind_mapper.class_
+    if isinstance(state.statement, Update) and twins_of(model):
+        values = with_folded(model, state.statement.compile().params)
+        names = {twin.name for twin in twins_of(model).values()} & values.keys()
+        state.statement = state.statement.values({name: values[name] for name in names})

@@ -117,12 +117,13 @@ def test_list_that_takes_too_long_says_so(as_admin: TestClient, db: Session, adm
     db.execute(
         text(
             "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < "
-            "300) INSERT INTO items (title, description, status, owner_id, created_at, updated_at, "
-            "version) SELECT 'long', :long, 'draft', :owner, :now, :now, 1 FROM numbers"
+            "300) INSERT INTO items (title, description, description_folded, status, owner_id, "
+            "created_at, updated_at, version) SELECT 'long', :long, :long, 'draft', "
+            ":owner, :now, :now, 1 FROM numbers"
         ),
         {"long": "-" * 20_000, "owner": owner, "now": "2026-01-01 00:00:00.000000"},
     )
-    asked = {"description_like": [f"{number:02}" for number in range(100)]}
+    asked = {"description_like": [f"{'-' * 50}{number:02}" for number in range(100)]}
 
     with client_with(STATEMENT_TIMEOUT_SECONDS="0.2") as client:
         slow = client.get(ITEMS, params=asked, headers=as_admin.headers)
