@@ -60,7 +60,7 @@ def _fold_changes(_mapper: object, _connection: object, row: Base) -> None:
 def _fold_updates(state: ORMExecuteState) -> None:
     """A value that is SQL itself is left to whoever writes it."""
     model: Any = state.bind_mapper and state.bind_mapper.class_
-    if isinstance(state.statement, Update) and twins_of(model):
+    if isinstance(state.statement, Update) and model and twins_of(model):
         values = with_folded(model, state.statement.compile().params)
         names = {twin.name for twin in twins_of(model).values()} & values.keys()
         state.statement = state.statement.values({name: values[name] for name in names})

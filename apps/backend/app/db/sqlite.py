@@ -12,7 +12,7 @@ from app.db.statements import WITHIN_SECONDS
 # The execution option of connections on which every statement is its own transaction.
 SINGLE_STATEMENTS: Final = "single_statements"
 _ENDS_AT: Final = "ends_at"  # The key of a connection's `info`: when its statement is too long.
-_STEPS_BETWEEN_CHECKS: Final = 20_000  # A millisecond or so.
+_STEPS_BETWEEN_CHECKS: Final = 2_000  # One may compare a long text, which takes a millisecond.
 
 
 def adapt(engine: Engine, *, statement_seconds: float) -> None:

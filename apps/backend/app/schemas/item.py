@@ -7,6 +7,7 @@ from pydantic import Field
 from app.core.text import LINE, LINES
 from app.schemas.base import (
     CELL,
+    DIGITS,
     EMPTY_IS_NULL,
     MAX_BULK,
     TRIMMED,
@@ -76,6 +77,7 @@ class ItemImport(ImportSchema):
     description: Description | None = None
     status: Annotated[StatusName, CELL] = ItemStatus.DRAFT
     owner_email: Annotated[Email, EMPTY_IS_NULL, TRIMMED] | None = None
+    id: Annotated[RecordId, DIGITS, CELL] | None = None
 
 
 class ItemPublic(Schema):

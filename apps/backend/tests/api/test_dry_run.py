@@ -18,6 +18,7 @@ DRY = {"dry_run": "true"}
 # Of what creates, changes or deletes: the account's own ways in and out, and what is no record.
 WITHOUT = {
     ("DELETE", "/api/v1/auth/sessions/{session_id}"),
+    ("DELETE", "/api/v1/users/me/sessions"),
     ("DELETE", "/api/v1/users/{user_id}/sessions"),
     ("POST", "/api/v1/letters/{letter_id}/resend"),
     ("POST", "/api/v1/jobs/{name}/run"),

@@ -81,7 +81,7 @@ class Look:
 
     def chosen(self, resource: str, changes: dict[str, Any]) -> set[str]:
         """Try to change all that a filter finds."""
-        body = {"filter": {"id_gt": 0}, "changes": changes}
+        body = {"filter": {"id_lt": 10**9}, "changes": changes}
         answer = self.client.patch(f"{API}/{resource}/bulk", json=body, params=DRY)
         self._granted(answer)
         ids = {change["id"] for change in answer.json()["changes"]}

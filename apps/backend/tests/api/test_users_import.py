@@ -273,9 +273,10 @@ def test_import_users_names_every_error_by_row_column_and_line(
     as_admin: TestClient, db: Session, user: User
 ) -> None:
     rows = [
-        'ann@example.com,"two\nlines",true',
+        'bob@example.com,"two\nlines",true',
         "nobody,,maybe",
         f"{user.email},,",
+        "ann@example.com,,true",
         "ann@example.com,,true",
         "too,many,values,here",
     ]
@@ -291,14 +292,14 @@ def test_import_users_names_every_error_by_row_column_and_line(
         "rows.1.email",
         "rows.1.is_active",
         "rows.2.is_active",
-        "rows.3.email",
-        "rows.4",
+        "rows.4.email",
+        "rows.5",
     )
     errors = response.json()["errors"]
     assert errors["rows.1.email"] == "Line 4: This is not a valid e-mail address."
     assert errors["rows.2.is_active"] == "Line 5: Must not be empty."
-    assert errors["rows.3.email"] == "Line 6: This e-mail stands in an earlier row too."
-    assert errors["rows.4"] == f"Line 7: {text}"
+    assert errors["rows.4.email"] == "Line 7: This e-mail stands in an earlier row too."
+    assert errors["rows.5"] == f"Line 8: {text}"
     assert count_users(db) == 2
 
 
