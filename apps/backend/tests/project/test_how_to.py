@@ -52,7 +52,8 @@ def copy_of_the_repository(folder: Path) -> Path:
     shutil.copytree(TOP, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
     for name in (".env.example", ".dockerignore"):
         shutil.copy(TOP / name, copy)
-    shutil.copytree(TOP / ".ci", copy / ".ci")
+    for name in (".ci", ".github"):
+        shutil.copytree(TOP / name, copy / name)
     return copy
 
 

@@ -22,7 +22,7 @@ from app.db.session import get_engine, read_only, unit_of_work
 from app.main import create_app
 from app.models import Job
 from app.tasks.background import background_jobs
-from app.tasks.schedule import JOBS, run_if_due
+from app.tasks.schedule import JOBS, due_jobs, run_if_due
 from tests.factories import make_job
 from tests.server import free_port
 from tests.settings import changed_settings
@@ -79,6 +79,18 @@ def test_background_leaves_a_job_that_another_has_run_since_the_look(db: Session
 
     db.refresh(row)
     assert row.outcome == "5 sessions deleted"
+
+
+def test_background_runs_what_waits_for_a_clock_that_was_set_back(db: Session) -> None:
+    ahead = utc_now() + timedelta(minutes=58)
+    for name in JOBS:
+        ends = {"due_at": ahead + timedelta(minutes=1), "runs_until": ahead + timedelta(minutes=5)}
+        make_job(db, name=name, started_at=ahead, **ends)
+
+    for job in due_jobs():
+        run_if_due(job)
+
+    assert "5 sessions deleted" not in db.scalars(select(Job.outcome)).all()
 
 
 def test_run_whose_lease_was_over_does_not_end_the_next(db: Session) -> None:
