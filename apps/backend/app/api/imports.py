@@ -1,7 +1,5 @@
 """Imports over HTTP: which format a file has, its rows in the resource's schema, and the answer."""
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import PurePath
@@ -32,7 +30,7 @@ from app.schemas.base import ImportSchema
 from app.schemas.imports import ImportPreview, ImportResult, OnConflict
 
 CHUNK_ROWS: Final = 5000
-SUFFIXES: Final[Mapping[str, FileFormat]] = {
+FORMATS: Final[Mapping[str, FileFormat]] = {  # By suffix and by media type.
     ".csv": FileFormat.CSV,
     ".tsv": FileFormat.CSV,
     ".jsonl": FileFormat.JSONL,
@@ -41,8 +39,6 @@ SUFFIXES: Final[Mapping[str, FileFormat]] = {
     ".xlsm": FileFormat.XLSX,
     ".xls": FileFormat.XLSX,  # It cannot be read, and the answer tells what can.
     ".ods": FileFormat.ODS,
-}
-MEDIA_TYPES: Final[Mapping[str, FileFormat]] = {
     "text/csv": FileFormat.CSV,
     "text/tab-separated-values": FileFormat.CSV,
     "application/jsonl": FileFormat.JSONL,
@@ -76,7 +72,7 @@ def open_upload(
     """Raises UnknownFormatError, UnreadableFileError, UnreadableWorkbookError."""
     media_type = (upload.content_type or "").partition(";")[0].strip().lower()
     suffix = PurePath(upload.filename or "").suffix.lower()
-    found = given or SUFFIXES.get(suffix) or MEDIA_TYPES.get(media_type)
+    found = given or FORMATS.get(suffix) or FORMATS.get(media_type)
     if found is None:
         raise UnknownFormatError
     if found in {FileFormat.XLSX, FileFormat.ODS}:
@@ -96,7 +92,7 @@ def open_upload(
 def template_columns(schema: type[ImportSchema]) -> list[str]:
     """An `id` is for the end: most rows have none."""
     names = [name for name, field in schema.model_fields.items() if not field.exclude]
-    return sorted(names, key="id".__eq__)
+    return list(dict.fromkeys([*names, schema.key]))
 
 
 def read_chunks(
@@ -106,13 +102,15 @@ def read_chunks(
 ) -> Iterator[Chunk[Row, Record]]:
     """`find` locks the records that rows are about."""
     adapter: TypeAdapter[list[Row]] = TypeAdapter(list[schema])  # type: ignore[valid-type]  # Known when called.
-    rows = opened.rows()
-    while some := list(islice(rows, CHUNK_ROWS)):
-        refusals = Refusals(under="rows", lines={row.index: row.line for row in some})
-        for row in some:
+    rows = enumerate(opened.rows())
+    while some := dict(islice(rows, CHUNK_ROWS)):
+        refusals = Refusals(under="rows", lines={index: row.line for index, row in some.items()})
+        for index, row in some.items():
             for column, text in row.problems.items():
-                refusals.add(row.index, RowRefusedError(text, column))
-        readable: dict[int, Values] = {row.index: row.values for row in some if not row.problems}
+                refusals.add(index, RowRefusedError(text, column))
+        readable: dict[int, Values] = {
+            index: row.values for index, row in some.items() if index not in refusals
+        }
         present = find(readable)
         for index, record in present.items():
             readable[index] = without_present(readable[index], record, schema.model_fields)
@@ -122,15 +120,17 @@ def read_chunks(
 def _validated(
     adapter: TypeAdapter[list[Row]], rows: Mapping[int, Values], refusals: Refusals
 ) -> dict[int, Row]:
+    """Read what is refused of a row without the refused columns."""
     indexes = list(rows)
     try:
         found = adapter.validate_python(list(rows.values()))
     except ValidationError as error:
+        readable = {index: dict(values) for index, values in rows.items()}
         for one in error.errors(include_url=False, include_input=False):
-            place, *path = one["loc"]
-            column = ".".join(map(str, path)).encode("utf-8", "replace").decode()[:100]
-            refusals.add(indexes[int(place)], RowRefusedError(text_of(one), column))
-        readable = {index: rows[index] for index in indexes if index not in refusals}
+            index, name = indexes[int(one["loc"][0])], str(one["loc"][1])
+            column = name.encode("utf-8", "replace").decode()[:100]
+            refusals.add(index, RowRefusedError(text_of(one), column))
+            readable[index].pop(name, None)
         return _validated(adapter, readable, refusals)
     return dict(zip(indexes, found, strict=True))
 
@@ -148,10 +148,8 @@ def answer_import(
 
 def answer_template(schema: type[ImportSchema], *, name: str) -> Response:
     """The heading of a file, and nothing below it."""
-    heading = io.StringIO()
-    csv.writer(heading).writerow(template_columns(schema))
     return Response(
-        heading.getvalue(),
+        ",".join(template_columns(schema)) + "\r\n",
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
     )

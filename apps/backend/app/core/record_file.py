@@ -32,7 +32,6 @@ TOLD_DELIMITER: Final = re.compile(r'"?sep=(\t|\\t|[^\w\s"])"?\s*', re.IGNORECAS
 Cell = str | bool | None  # An empty one is None, an error is False.
 NO_OBJECT: Final = "Must be a JSON object."
 NO_VALUE: Final = "The cell holds an error, such as #N/A."
-Line = tuple[int, dict[str, Any], Mapping[str, str]]
 
 
 class FileFormat(StrEnum):
@@ -71,7 +70,6 @@ class FileRow:
     those of the whole row stand under an empty name.
     """
 
-    index: int
     line: int
     values: dict[str, Any]
     problems: Mapping[str, str]
@@ -95,15 +93,15 @@ class RecordFile:
         """Raises UnreadableFileError, WrongColumnsError, EmptyFileError, TooManyRowsError."""
         self.file.seek(0)
         found = self._json_rows() if self.format is FileFormat.JSONL else self._table_rows()
-        index = -1
-        for index, (line, values, problems) in enumerate(found):
-            if index >= MAX_ROWS:
+        number = 0
+        for number, row in enumerate(found, start=1):
+            if number > MAX_ROWS:
                 raise TooManyRowsError(most=MAX_ROWS)
-            for name in self.read_only & values.keys():
-                del values[name]
+            for name in self.read_only & row.values.keys():
+                del row.values[name]
                 self.ignored.add(name)
-            yield FileRow(index, line, values, problems)
-        if index < 0:
+            yield row
+        if not number:
             raise EmptyFileError
 
     def texts_of(self, column: str) -> set[str]:
@@ -126,21 +124,19 @@ class RecordFile:
             reason = "is not UTF-8 text: save as UTF-8 (in Excel: CSV UTF-8)"
             raise UnreadableFileError(line=number, reason=reason)
 
-    def _table_rows(self) -> Iterator[Line]:
+    def _table_rows(self) -> Iterator[FileRow]:
         lines = self._csv_lines() if self.format is FileFormat.CSV else self._sheet_lines()
         filled = ((line, cells) for line, cells in lines if cells.count(None) < len(cells))
-        _, heading = next(filled, (1, None))
-        if heading is None:
-            raise EmptyFileError
-        names = self._names(heading)
+        names: Sequence[str] = ()
         for line, cells in filled:
+            if not names:
+                names = self._names(cells)
+                continue
             values = dict(zip(names, chain(cells, repeat(None)), strict=False))
-            problems = {}
-            if False in cells:
-                problems = {name: NO_VALUE for name, value in values.items() if value is False}
-            if len(cells) > len(names) and any(one is not None for one in cells[len(names) :]):
+            problems = {name: NO_VALUE for name, value in values.items() if value is False}
+            if any(one is not None for one in cells[len(names) :]):
                 problems[""] = f"There are {len(cells)} values for {len(names)} columns."
-            yield line, values, problems
+            yield FileRow(line, values, problems)
 
     def _csv_lines(self) -> Iterator[tuple[int, Sequence[Cell]]]:
         text = io.TextIOWrapper(self.file, encoding="utf-8-sig", newline="")
@@ -148,7 +144,8 @@ class RecordFile:
             told = TOLD_DELIMITER.fullmatch(text.readline())
             delimiter = told[1][-1:].replace("t", "\t") if told else self._delimiter_of(text)
             for line, cells in _csv_lines(text, delimiter):
-                yield line + bool(told), [_value_of(cell) for cell in cells]
+                # An empty cell is null.
+                yield line + bool(told), [read_harmless(cell) or None for cell in cells]
         finally:
             with suppress(ValueError):  # It is closed already.
                 text.detach()  # Or it would close the file.
@@ -179,26 +176,21 @@ class RecordFile:
             names.pop()
         known = self.known | self.read_only
         wrong = {
-            "Unrecognised": [one for one in dict.fromkeys(names) if one not in known],
+            "Unrecognised": [one[:100] for one in dict.fromkeys(names) if one not in known],
             "Repeated": [one for one in known if names.count(one) > 1],
             "Missing": [] if "id" in names else sorted(self.required - set(names)),
         }
-        told = {
-            kind: [one[:100] for one in some[:MAX_TOLD]] for kind, some in wrong.items() if some
-        }
+        told = {kind: some[:MAX_TOLD] for kind, some in wrong.items() if some}
         if told:
+            texts = {kind: f"This column is {kind.lower()}." for kind in told}
             raise WrongColumnsError(
                 problems=" ".join(f"{kind} columns: {', '.join(told[kind])}." for kind in told),
                 expected=", ".join(self.columns),
-                fields={
-                    f"columns.{one}": f"This column is {kind.lower()}."
-                    for kind, some in told.items()
-                    for one in some
-                },
+                fields={f"columns.{one}": texts[kind] for kind in told for one in told[kind]},
             )
         return names
 
-    def _json_rows(self) -> Iterator[Line]:
+    def _json_rows(self) -> Iterator[FileRow]:
         for number, line in enumerate(self.file, start=1):
             content = (line.removeprefix(BOM_UTF8) if number == 1 else line).strip()
             if not content:
@@ -206,10 +198,10 @@ class RecordFile:
             try:
                 value = from_json(content, allow_inf_nan=False)
             except ValueError:
-                yield number, {}, {"": "This is not readable JSON."}
-                continue
-            is_object = isinstance(value, dict)
-            yield number, value if is_object else {}, {} if is_object else {"": NO_OBJECT}
+                yield FileRow(number, {}, {"": "This is not readable JSON."})
+            else:
+                is_object = isinstance(value, dict)
+                yield FileRow(number, *((value, {}) if is_object else ({}, {"": NO_OBJECT})))
 
 
 def _csv_lines(text: io.TextIOBase, delimiter: str) -> Iterator[tuple[int, Sequence[str]]]:
@@ -226,11 +218,6 @@ def _csv_lines(text: io.TextIOBase, delimiter: str) -> Iterator[tuple[int, Seque
             raise UnreadableFileError(line=line, reason=reason) from None
         if any(cells):
             yield line, cells
-
-
-def _value_of(cell: str) -> str | None:
-    """An empty cell is null. What made a text harmless to spreadsheets is taken off."""
-    return (read_harmless(cell) if cell.startswith("'") else cell) or None
 
 
 def _name_of(cell: Cell) -> str:

@@ -14,8 +14,6 @@ from typing import IO, Any, BinaryIO, Final
 
 from xlsxwriter import Workbook
 from xlsxwriter.exceptions import FileCreateError
-from xlsxwriter.format import Format
-from xlsxwriter.worksheet import Worksheet
 
 from app.core.errors import InvalidInputError
 from app.core.spreadsheet import json_text
@@ -26,7 +24,12 @@ ROWS_BETWEEN_LOOKS: Final = 1000
 WIDTH: Final = 20  # Characters: a moment must have room, or #### is shown in its place.
 READER: Final = (sys.executable, "-I", str(Path(__file__).with_name("workbook_reader.py")))
 READER_SECONDS: Final = 90
-
+OPTIONS: Final = {
+    "constant_memory": True,
+    "default_date_format": "yyyy-mm-dd hh:mm:ss",
+    "strings_to_formulas": False,
+    "strings_to_urls": False,
+}
 
 _Cells = Sequence[Any]
 
@@ -64,18 +67,15 @@ def write_workbook(
     Raises CellTooLongError, SheetTooLargeError, and OSError where the disk is full.
     """
     with TemporaryDirectory() as folder:
-        workbook = Workbook(file, {"constant_memory": True, "tmpdir": folder})
+        workbook = Workbook(file, OPTIONS | {"tmpdir": folder})
         bold = workbook.add_format({"bold": True})
-        moment = workbook.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
         sheet = workbook.add_worksheet()
         sheet.freeze_panes(1, 0)
         sheet.set_column(0, len(names) - 1, WIDTH)
         with closing(sheet.row_data_fh):
-            for column, name in enumerate(names):
-                sheet.write_string(0, column, name, bold)
+            sheet.write_row(0, 0, names, bold)
             for number, row in enumerate(_bounded(rows, folder, most_bytes), start=1):
-                for column, value in enumerate(row):
-                    _write_cell(sheet, number, column, value, moment)
+                sheet.write_row(number, 0, map(_writable, row))
             try:
                 workbook.close()
             except FileCreateError as error:
@@ -90,27 +90,14 @@ def _bounded(rows: Iterable[_Cells], folder: str, most_bytes: int) -> Iterator[_
             raise SheetTooLargeError
 
 
-def _write_cell(sheet: Worksheet, row: int, column: int, value: Any, moment: Format) -> None:
-    match value:
-        case None:
-            pass
-        case str():
-            _write_text(sheet, row, column, value)
-        case bool():
-            sheet.write_boolean(row, column, value)
-        case int():
-            sheet.write_number(row, column, value)
-        case datetime():
-            sheet.write_datetime(row, column, value.astimezone(UTC).replace(tzinfo=None), moment)
-        case _:
-            _write_text(sheet, row, column, json_text(value))
-
-
-def _write_text(sheet: Worksheet, row: int, column: int, text: str) -> None:
+def _writable(value: Any) -> Any:
     """Raises CellTooLongError, where the library would cut the text."""
-    if len(text) > MAX_CELL_CHARACTERS:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(tzinfo=None)
+    cell = json_text(value) if isinstance(value, dict | list) else value
+    if isinstance(cell, str) and len(cell) > MAX_CELL_CHARACTERS:
         raise CellTooLongError(most=MAX_CELL_CHARACTERS)
-    sheet.write_string(row, column, text)
+    return cell
 
 
 def unpack_workbook(file: BinaryIO) -> None:

@@ -8,7 +8,7 @@ from itertools import chain, count
 from typing import Final
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.crud.batch import VALUES_AT_ONCE, in_batches
 from app.models.user import User
@@ -24,10 +24,14 @@ def drawn(wanted: str) -> Iterator[str]:
     return (f"{wanted[:44]}{secrets.randbelow(10**6)}" for _ in count())
 
 
-def get_taken_usernames(db: Session, *, names: Iterable[str]) -> set[str]:
+def get_taken(db: Session, column: InstrumentedAttribute[str], *, names: Iterable[str]) -> set[str]:
     batches = in_batches(list(names), size=VALUES_AT_ONCE)
-    statements = (select(User.username).where(User.username.in_(batch)) for batch in batches)
+    statements = (select(column).where(column.in_(batch)) for batch in batches)
     return {name for statement in statements for name in db.scalars(statement)}
+
+
+def get_taken_usernames(db: Session, *, names: Iterable[str]) -> set[str]:
+    return get_taken(db, User.username, names=names)
 
 
 def free_usernames(

@@ -1,6 +1,6 @@
 """What the imports of all resources share."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -15,6 +15,8 @@ from app.core.errors import (
 )
 from app.core.spreadsheet import plain_text
 from app.crud import audit as crud_audit
+from app.crud.bulk import differences
+from app.crud.chosen import Chosen
 from app.crud.refusals import Refusals
 from app.models.mixins import AuditedRecord
 from app.schemas.base import ImportSchema
@@ -44,8 +46,8 @@ class RowOutdatedError(ChangedMeanwhileError):
 
 @dataclass(frozen=True, slots=True)
 class Chunk(Generic[Row, Record]):
-    """Some rows of the file by their index: those that can be read, the locked records that are
-    there of them, and what is wrong with the others.
+    """Some rows of the file by their index, the locked records that are there of them, and what is
+    wrong with rows. Those hold only what can be read of them.
     """
 
     rows: dict[int, Row]
@@ -54,47 +56,64 @@ class Chunk(Generic[Row, Record]):
 
     def to_create(self, missing: type[NotFoundError]) -> dict[int, Row]:
         """Return the rows of new records, which name none by an id, and lack nothing."""
-        new = {index: row for index, row in self.rows.items() if index not in self.present}
+        rows = self.without_refused(self.rows)
+        new = {index: row for index, row in rows.items() if index not in self.present}
         for index, row in new.items():
             lacking = row.required - row.model_fields_set
             if row.id is not None:
                 self.refusals.add(index, missing(fields={"id": missing.text}))
             elif lacking:
                 self.refusals.add(index, RowRefusedError("This field is required.", *lacking))
-        return self._without_refused(new)
+        return self.without_refused(new)
 
     def to_update(
-        self,
-        importing: "Importing",
-        on_conflict: OnConflict,
-        *,
-        exists: type[ConflictError],
-        repeated: type[ConflictError],
+        self, importing: "Importing", *, exists: type[ConflictError], repeated: type[ConflictError]
     ) -> dict[int, Row]:
         """Return the rows that change their record. Each is changed once, at the row's version."""
-        there = {index: row for index, row in self.rows.items() if index in self.present}
+        rows = self.without_refused(self.rows)
+        there = {index: row for index, row in rows.items() if index in self.present}
         for index, row in there.items():
             record_id = self.present[index].id
             if record_id in importing.seen:
                 self.refusals.add(index, repeated())
-            elif on_conflict is OnConflict.ERROR:
+            elif importing.on_conflict is OnConflict.ERROR:
                 self.refusals.add(index, exists())
-            elif on_conflict is OnConflict.UPDATE and row.version is not None:
+            elif importing.on_conflict is OnConflict.UPDATE and row.version is not None:
                 self.refusals.add(index, RowOutdatedError())
             importing.seen.add(record_id)
-        if on_conflict is OnConflict.SKIP:
+        if importing.on_conflict is OnConflict.SKIP:
             importing.skipped += len(there)
             return {}
-        return self._without_refused(there)
+        return self.without_refused(there)
 
-    def _without_refused(self, rows: Mapping[int, Row]) -> dict[int, Row]:
+    def without_refused(self, rows: Mapping[int, Any]) -> dict[int, Any]:
         return {index: row for index, row in rows.items() if index not in self.refusals}
+
+    def real_changes(
+        self, importing: "Importing", changes: Mapping[int, Values]
+    ) -> dict[int, Values]:
+        """Return what differs from the records; of some nothing does."""
+        found = {index: differences(self.present[index], new) for index, new in changes.items()}
+        real = {index: new for index, new in found.items() if new}
+        importing.skipped += len(found) - len(real)
+        return real
+
+    def update(
+        self, importing: "Importing", changes: Mapping[int, Values], write: Callable[..., None]
+    ) -> None:
+        places = {self.present[index].id: index for index in changes}
+        records = [self.present[index] for index in changes]
+        by_id = {record_id: changes[index] for record_id, index in places.items()}
+        with self.refusals.step() as refusals:
+            write(chosen=Chosen(records, refusals, places), changes=by_id)
+            importing.updated += len(records)
 
 
 class Importing:
     """What has come of an import so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_conflict: OnConflict) -> None:
+        self.on_conflict = on_conflict
         self.created = self.updated = self.skipped = 0
         self.ignored_columns: Sequence[str] = ()
         self.seen: set[int] = set()  # The ids of the records that rows were about.

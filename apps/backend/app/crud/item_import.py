@@ -1,7 +1,7 @@
 """Items from a file: new ones by the rules of `create_item`, others by those of `update_item`."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -10,8 +10,7 @@ from app.core.errors import ConflictError
 from app.core.permissions import Permission, Principal
 from app.crud import item as crud_item
 from app.crud import user as crud_user
-from app.crud.bulk import differences, insert_rows
-from app.crud.chosen import Chosen
+from app.crud.bulk import insert_rows
 from app.crud.importing import Chunk, Importing, Values, given_id, lock_records
 from app.crud.item_bulk import change_items
 from app.models.item import Item
@@ -36,12 +35,10 @@ def import_items(
     db: Session, *, chunks: Iterable[Rows], on_conflict: OnConflict, actor: Principal
 ) -> Importing:
     """Write what can be written, and tell of the rest; whoever has asked undoes all or nothing."""
-    importing = Importing()
+    importing = Importing(on_conflict)
     for chunk in chunks:
         _create(db, chunk, importing, actor)
-        rows = chunk.to_update(
-            importing, on_conflict, exists=ItemExistsError, repeated=ItemRepeatedError
-        )
+        rows = chunk.to_update(importing, exists=ItemExistsError, repeated=ItemRepeatedError)
         _update(db, chunk, rows, importing, actor)
         importing.refusals.take(chunk.refusals)
     return importing
@@ -60,7 +57,7 @@ def _create(db: Session, chunk: Rows, importing: Importing, actor: Principal) ->
     for index, row in rows.items():
         with chunk.refusals.of_row(index):
             owner_id = _owner_of(row, owners, actor)
-            new.append(row.model_dump(exclude={"id", "owner_email"}) | {"owner_id": owner_id})
+            new.append(row.model_dump(exclude={"owner_email"}) | {"owner_id": owner_id})
     insert_rows(db, model=Item, rows=new)
     importing.created += len(new)
 
@@ -76,22 +73,11 @@ def _update(
     changes = {}
     for index, row in rows.items():
         with chunk.refusals.of_row(index):
-            changes[chunk.present[index].id] = _changes(row, owners, actor)
-    places = {chunk.present[index].id: index for index in rows}
-    known = [chunk.present[places[item_id]] for item_id in changes]
-    changed = [item for item in known if differences(item, changes[item.id])]
-    with chunk.refusals.step() as refusals:
-        change_items(db, chosen=Chosen(changed, refusals, places), changes=changes, actor=actor)
-        importing.updated += len(changed)
-    importing.skipped += len(known) - len(changed)
-
-
-def _changes(row: ItemImport, owners: Mapping[str, int], actor: Principal) -> dict[str, Any]:
-    """Return what is given of an item that is there. An empty owner is none given."""
-    given = row.model_dump(exclude_unset=True, exclude={"id", "owner_email"})
-    if row.owner_email is not None:
-        given["owner_id"] = _owner_of(row, owners, actor)
-    return given
+            changes[index] = row.changes()
+            if changes[index].pop("owner_email", None) is not None:  # An empty one is none given.
+                changes[index]["owner_id"] = _owner_of(row, owners, actor)
+    real = chunk.real_changes(importing, chunk.without_refused(changes))
+    chunk.update(importing, real, partial(change_items, db, actor=actor))
 
 
 def _lock_owners(

@@ -1,25 +1,23 @@
 """Users by the thousand: the rules of `create_user`, in a handful of statements."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.core.permissions import Principal
 from app.core.text import fold
 from app.crud import user as crud_user
-from app.crud.batch import VALUES_AT_ONCE, in_batches
 from app.crud.bulk import insert_rows
 from app.crud.department import settle_departments
-from app.crud.free_username import free_usernames, get_taken_usernames
+from app.crud.free_username import free_usernames, get_taken
 from app.crud.letter import send_welcomes
 from app.crud.listing import Record
 from app.crud.refusals import Refusals
 from app.db.integrity import ContendedError, constraint_error
 from app.models.user import User
-from app.schemas.user import UserCreate
+from app.schemas.user import UserCreate, UserImport
 
 RUNS: Final = 3  # Of an insertion that others got ahead of, with the same names.
 
@@ -41,13 +39,11 @@ class NewUser:
     is_named: bool
     password: str | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class SeenNames:
-    """What earlier rows of the request have."""
-
-    emails: set[str] = field(default_factory=set)
-    usernames: set[str] = field(default_factory=set)
+    @property
+    def names(self) -> Mapping[str, Any]:
+        """What must be unique of what the request has given."""
+        names = ("email", "username") if self.is_named else ("email",)
+        return {name: self.values[name] for name in names}
 
 
 def create_users(
@@ -62,7 +58,7 @@ def create_users(
     rows = _new_users(users_in, actor, refusals)
     for row in rows:
         row.values["hashed_password"] = hashed_passwords[row.index]
-    refuse_taken(db, rows=rows, refusals=refusals)
+    refuse_taken(db, names={row.index: row.names for row in rows}, refusals=refusals)
     refusals.raise_any()
     ids = insert_users(db, rows=rows, refusals=refusals)
     found = db.execute(crud_user.USERS.select.where(User.id.in_(ids))).mappings()
@@ -81,43 +77,38 @@ def _new_users(
     users_in: Sequence[UserCreate], actor: Principal, refusals: Refusals
 ) -> Sequence[NewUser]:
     rows = []
-    seen = SeenNames()
+    seen: set[str | None] = set()
     for index, user_in in enumerate(users_in):
-        email, username = user_in.email, user_in.username
-        refuse_repeated(index, email=email, username=username, seen=seen, refusals=refusals)
+        refuse_repeated(index, user_in, seen=seen, refusals=refusals)
         with refusals.of_row(index):
             values = crud_user.new_user_values(user_in, actor)
-            is_named = username is not None
+            is_named = user_in.username is not None
             rows.append(NewUser(index, values, is_named=is_named, password=user_in.password))
     return rows
 
 
 def refuse_repeated(
-    index: int, *, email: str | None, username: str | None, seen: SeenNames, refusals: Refusals
+    index: int, row: UserCreate | UserImport, *, seen: set[str | None], refusals: Refusals
 ) -> None:
-    if email in seen.emails:
+    """`seen` are e-mails and user names of earlier rows. No user name holds an @."""
+    if row.email is not None and row.email in seen:
         refusals.add(index, EmailRepeatedError())
-    if username in seen.usernames:
+    if row.username is not None and row.username in seen:
         refusals.add(index, UsernameRepeatedError())
-    seen.emails.update(() if email is None else (email,))
-    seen.usernames.update(() if username is None else (username,))
+    seen |= {row.email, row.username}
 
 
-def refuse_taken(db: Session, *, rows: Sequence[NewUser], refusals: Refusals) -> None:
-    emails = get_taken_emails(db, emails=[row.values["email"] for row in rows])
-    named = [row for row in rows if row.is_named]
-    usernames = get_taken_usernames(db, names=[row.values["username"] for row in named])
-    for row in rows:
-        if row.values["email"] in emails:
-            refusals.add(row.index, crud_user.EmailTakenError())
-        if row.is_named and row.values["username"] in usernames:
-            refusals.add(row.index, crud_user.UsernameTakenError())
-
-
-def get_taken_emails(db: Session, *, emails: Sequence[str]) -> set[str]:
-    batches = in_batches(emails, size=VALUES_AT_ONCE)
-    statements = (select(User.email).where(User.email.in_(batch)) for batch in batches)
-    return {email for statement in statements for email in db.scalars(statement)}
+def refuse_taken(
+    db: Session, *, names: Mapping[int, Mapping[str, Any]], refusals: Refusals
+) -> None:
+    """`names` are the e-mail and the user name of a row, where it has such."""
+    errors = {User.email: crud_user.EmailTakenError, User.username: crud_user.UsernameTakenError}
+    for column, error in errors.items():
+        given = {index: row[column.key] for index, row in names.items() if column.key in row}
+        taken = get_taken(db, column, names=given.values())
+        for index, name in given.items():
+            if name in taken:
+                refusals.add(index, error())
 
 
 def insert_users(
@@ -138,7 +129,7 @@ def insert_users(
             with db.begin_nested(), constraint_error(crud_user.TAKEN):
                 ids = insert_rows(db, model=User, rows=users)
         except (crud_user.EmailTakenError, crud_user.UsernameTakenError):
-            refuse_taken(db, rows=rows, refusals=refusals)
+            refuse_taken(db, names={row.index: row.names for row in rows}, refusals=refusals)
             refusals.raise_any()
         else:
             new = [user | {"id": user_id} for user, user_id in zip(users, ids, strict=True)]

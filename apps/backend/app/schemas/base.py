@@ -108,7 +108,7 @@ class InputSchema(BaseModel):
 
 # The fields of public schemas that no request sets. Panels send them back with the record.
 READ_ONLY: Final = frozenset({"id", "created_at", "updated_at", "last_login_at", "version"})
-REFUSED: Final = object()  # Stands for a value that was refused already.
+ReadOnly = Annotated[Any, Field(exclude=True, description="Taken, and not acted on.")]
 
 
 class InvalidValuesError(InvalidInputError):
@@ -121,57 +121,21 @@ class InvalidValuesError(InvalidInputError):
 
 
 class SentSchema(InputSchema):
-    """Input about a record that may be there: only fields in `nullable` may be null.
-
-    The value that a field has already is never refused, though it came by an older release's rules,
-    and is no change. So what was sent is kept, and why it is refused, until the record is at hand.
-    """
+    """Input about a record that may be there: only fields in `nullable` may be null."""
 
     nullable: ClassVar[frozenset[str]] = frozenset()
-
-    _sent: Mapping[str, Any] = PrivateAttr(default_factory=dict)
-    _refused: Mapping[str, str] = PrivateAttr(default_factory=dict)  # Texts, by field.
 
     @field_validator("*", mode="wrap")
     @classmethod
     def _check_null(cls, value: Any, read: Callable[[Any], Any], info: ValidationInfo) -> Any:
-        if value is REFUSED:
-            return None
         value = None if value is None else read(value)
         if value is None and info.field_name not in cls.nullable | READ_ONLY:
             raise PydanticCustomError("null_not_allowed", "Must not be empty.")
         return value
 
-    def keep_sent(self, sent: Mapping[str, Any], refused: Mapping[str, str]) -> None:
-        self._sent, self._refused = sent, refused
-        self.model_fields_set.difference_update(refused)
-
     def changes(self) -> dict[str, Any]:
         """Return the fields that the client sent, read-only ones left aside."""
         return self.model_dump(exclude_unset=True)
-
-    def changes_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what differs from the record; an empty one is of a new record.
-
-        Raises InvalidValuesError.
-        """
-        refused = {
-            name: text
-            for name, text in self._refused.items()
-            if not self.is_same(record.get(name, REFUSED), self._sent[name])
-        }
-        if refused:
-            raise InvalidValuesError(refused)
-        return {
-            name: value
-            for name, value in self.changes().items()
-            if (present := record.get(name)) != value
-            and not self.is_same(present, self._sent.get(name, value))
-        }
-
-    @staticmethod
-    def is_same(present: Any, sent: Any) -> bool:
-        return repr(present) == repr(sent)  # True is not 1.
 
 
 def _document_left_out(schema: dict[str, Any], model: type["UpdateSchema"]) -> None:
@@ -184,25 +148,44 @@ def _document_left_out(schema: dict[str, Any], model: type["UpdateSchema"]) -> N
 
 
 class UpdateSchema(SentSchema):
-    """A change: every field may be left out."""
+    """A change: every field may be left out.
+
+    The value that a field has already is never refused, though it came by an older release's rules,
+    and is no change. So what was sent is kept, and why it is refused, until the record is at hand.
+    """
 
     model_config = ConfigDict(json_schema_extra=_document_left_out)
+
+    _sent: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+    _refused: Mapping[str, str] = PrivateAttr(default_factory=dict)  # Texts, by field.
+
+    def keep_sent(self, sent: Mapping[str, Any], refused: Mapping[str, str]) -> None:
+        self._sent, self._refused = sent, refused
+
+    def changes_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what differs from the record. Raises InvalidValuesError."""
+        # By `repr`, so that true is not 1.
+        same = {name for name, sent in self._sent.items() if repr(record.get(name)) == repr(sent)}
+        if refused := {name: text for name, text in self._refused.items() if name not in same}:
+            raise InvalidValuesError(refused)
+        return {
+            name: value
+            for name, value in self.changes().items()
+            if name not in same and record.get(name) != value
+        }
 
 
 class ImportSchema(SentSchema):
     """A row of a file, where other types may stand as text, and an empty cell is null.
 
     It is about the record that `id` names, which must be at this `version`; `required` is what a
-    new one needs.
+    new one needs, and `key` the column that people name a record by.
     """
 
     model_config = ConfigDict(strict=False)
 
+    key: ClassVar[str] = "id"
     required: ClassVar[frozenset[str]] = frozenset()
 
     id: Annotated[RecordId, DIGITS, CELL] | None = Field(None, exclude=True)
     version: Annotated[RecordId, DIGITS, CELL] | None = Field(None, exclude=True)
-
-
-# A read-only field of the public schema: panels send the whole record back.
-ReadOnly = Annotated[Any, Field(exclude=True, description="Taken, and not acted on.")]

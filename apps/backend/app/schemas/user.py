@@ -184,6 +184,7 @@ class UserImport(ImportSchema):
 
     nullable = frozenset({"username", "full_name", "department", "token_quota"})
     required: ClassVar[frozenset[str]] = frozenset({"email"})
+    key = "email"
 
     email: Email | None = None
     username: Username | None = None
@@ -201,8 +202,8 @@ class UserImport(ImportSchema):
 
     def changes(self) -> dict[str, Any]:
         """Return what is given of an existing user. An empty user name is none given."""
-        unset = {"id", "version"} if self.username is not None else {"id", "version", "username"}
-        return {name: getattr(self, name) for name in self.model_fields_set - unset}
+        exclude = {"username"} if self.username is None else set()
+        return self.model_dump(exclude_unset=True, exclude=exclude)
 
 
 class UserPublic(Schema):
