@@ -76,7 +76,7 @@ class Backdesk(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         settings = get_settings()
-        app = super().build_middleware_stack()
+        inner = app = super().build_middleware_stack()
         if self.user_middleware:
             log.warning("add_middleware() makes every request take FastAPI's own, longer way")
         else:
@@ -84,11 +84,7 @@ class Backdesk(FastAPI):
         if hosts := _accepted_hosts(settings):
             app = HostMiddleware(app, allowed_hosts=hosts)
         app = UrlEncodingMiddleware(app)
-        app = AdmissionMiddleware(
-            app,
-            limit=settings.MAX_REQUESTS_IN_FLIGHT,
-            body_seconds=settings.CLIENT_TIMEOUT_SECONDS,
-        )
+        app = AdmissionMiddleware(app, settings)
         app = ProblemMiddleware(app)
         if settings.ALLOWED_ORIGINS:
             app = CORSMiddleware(
@@ -100,7 +96,12 @@ class Backdesk(FastAPI):
                 expose_headers=EXPOSED_HEADERS,
             )
             app = ProblemMiddleware(app)  # For the preflight that it refuses.
-        return seen_by_every_answer(HeadMiddleware(app))
+        outer = seen_by_every_answer(HeadMiddleware(app))
+
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            await (outer if scope["type"] == "http" else inner)(scope, receive, send)
+
+        return serve
 
     def openapi(self) -> dict[str, Any]:
         return document(self)

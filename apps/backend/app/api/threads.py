@@ -3,7 +3,7 @@
 import asyncio
 import math
 import random
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
@@ -27,8 +27,6 @@ MAX_PAUSE_SECONDS: Final = 0.1
 Result = TypeVar("Result")
 
 log = structlog.get_logger("backdesk.threads")
-
-
 _Job = tuple[str, Callable[[], Any], asyncio.Future[Any]]  # First, whose it is.
 
 
@@ -37,21 +35,17 @@ class TooManyWaitingError(UnavailableError):
     text = "Too many requests of yours are waiting here. Try again in a moment."
 
 
-def share_of(count: int) -> int:
-    """Return how many of these one user may have: at least a third is left to others."""
-    return count - max(1, count // 3) or 1
-
-
 class _Jobs:
     """What is ready for the threads, and what waits until its user has a place there again."""
 
     def __init__(self, count: int, most_waiting: float, refusal: type[UnavailableError]) -> None:
         self.ready: SimpleQueue[_Job | None] = SimpleQueue()
         self.unfinished = 0
-        self._waiting: dict[str, deque[_Job]] = {}
+        self._waiting = defaultdict[str, deque[_Job]](deque)
         self._places = Counter[str]()  # That users have, of a share of them.
         self._lock = Lock()
         self._count, self._most_waiting, self._refusal = count, most_waiting, refusal
+        self._share = count - max(1, count // 3) or 1  # At least a third is left to others.
 
     def add(self, job: _Job) -> int:
         """Raises the refusal where too much waits already."""
@@ -59,11 +53,10 @@ class _Jobs:
         with self._lock:
             if self._most_waiting == 0 and self.unfinished >= self._count:
                 raise self._refusal
-            if whose and self._places[whose] >= share_of(self._count):
-                waiting = self._waiting.get(whose, ())
-                if len(waiting) >= self._most_waiting:
+            if whose and self._places[whose] >= self._share:
+                if len(self._waiting[whose]) >= self._most_waiting:
                     raise self._refusal
-                self._waiting.setdefault(whose, deque()).append(job)
+                self._waiting[whose].append(job)
             else:
                 self._places[whose] += 1
                 self.ready.put(job)
@@ -143,20 +136,14 @@ def _take_jobs(jobs: _Jobs, at_start: Callable[[], None]) -> None:
 
 def _outcome_of(work: Callable[[], Any]) -> Callable[[asyncio.Future[Any]], None]:
     try:
-        result = work()
+        return partial(_settle, asyncio.Future.set_result, work())
     except BaseException as error:  # noqa: BLE001  Whoever waits for the future gets it.
-        return partial(_fail, error)
-    return partial(_succeed, result)
+        return partial(_settle, asyncio.Future.set_exception, error)
 
 
-def _succeed(result: Any, future: asyncio.Future[Any]) -> None:
+def _settle(tell: Callable[..., None], outcome: Any, future: asyncio.Future[Any]) -> None:
     if not future.done():
-        future.set_result(result)
-
-
-def _fail(error: BaseException, future: asyncio.Future[Any]) -> None:
-    if not future.done():
-        future.set_exception(error)
+        tell(future, outcome)
 
 
 async def run_in_time(

@@ -12,7 +12,7 @@ from app.cli.accounts import ensure_admin
 from app.cli.console import console, fail
 from app.cli.listening import LOOP, Supervisor, end_after
 from app.cli.seed import seed_once
-from app.core.affinity import OneCore, number_of_cores
+from app.core.affinity import number_of_cores, stay_on_one_core
 from app.core.config import Settings, get_settings
 from app.core.logging import configure_logging
 from app.db.integrity import DatabaseUnavailableError
@@ -89,10 +89,7 @@ def app_to_serve() -> Backdesk:
     app = create_app()
     end_after(get_settings().SHUTDOWN_DELAY_SECONDS, app)
     if get_settings().STAY_ON_ONE_CORE:
-        core = OneCore()
-        core.join()
-        core.keep()
-        app.state.threads.at_start = core.join
+        stay_on_one_core()
     gc.collect()
     gc.freeze()  # What is there now stays to the end: the collector need not look at it again.
     return app
@@ -124,11 +121,9 @@ def run(
         seed_once()
     prefix = get_settings().API_V1_STR
     base = f"http://{host}:{port}"
-    console.print(f"\n  API     {base}{prefix}/\n  Docs    {base}/docs", soft_wrap=True)
-    console.print(
-        f"  Log in  curl {base}{prefix}/auth/login -d username=E-MAIL -d password=PASSWORD\n",
-        soft_wrap=True,
-    )
+    log_in = f"curl {base}{prefix}/auth/login -d username=E-MAIL -d password=PASSWORD"
+    text = f"\n  API     {base}{prefix}/\n  Docs    {base}/docs\n  Log in  {log_in}\n"
+    console.print(text, soft_wrap=True)
     serve(host=host, port=port, reload=reload)
 
 

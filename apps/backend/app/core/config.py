@@ -46,13 +46,17 @@ def _refuse_no_rate(value: str) -> str:
     return value
 
 
-RateLimits = Annotated[str, AfterValidator(_refuse_no_rate)]
-
-
 def _refuse_no_zone(value: str) -> str:
     if time_zone(value) is None:
         raise ValueError("must be a time zone of the IANA database, such as Europe/Berlin or UTC")
     return value
+
+
+def _is_local(info: ValidationInfo) -> bool:
+    return info.data.get("ENVIRONMENT") == "local"
+
+
+RateLimits = Annotated[str, AfterValidator(_refuse_no_rate)]
 
 
 class Settings(BaseSettings):
@@ -292,20 +296,17 @@ class Settings(BaseSettings):
         try:
             url = make_url(value.get_secret_value())
         except (ArgumentError, ValueError):
-            raise ValueError(
-                "is no database URL such as postgresql://user:password@host/name"
-            ) from None
+            text = "is no database URL such as postgresql://user:password@host/name"
+            raise ValueError(text) from None
         if url.drivername.partition("+")[2] in ASYNC_DRIVERS:
-            raise ValueError(
-                "names an asynchronous driver; Backdesk is synchronous: use postgresql://…"
-            )
+            raise ValueError("names an asynchronous driver; use a synchronous one: postgresql://…")
         if url.drivername in {"postgres", "postgresql"}:
             url = url.set(drivername="postgresql+psycopg2")
         if url.drivername not in {"postgresql+psycopg2", "sqlite"}:
             raise ValueError("must be a sqlite:///… or a postgresql://… URL")
         if url.drivername == "sqlite":
             url = url.set(database=str(_sqlite_file(url)))
-            if info.data.get("ENVIRONMENT") != "local" and info.data.get("WEB_CONCURRENCY", 1) > 1:
+            if not _is_local(info) and info.data.get("WEB_CONCURRENCY", 1) > 1:
                 raise ValueError("SQLite serves one process; use PostgreSQL, or one worker")
         return SecretStr(url.render_as_string(hide_password=False))
 
@@ -313,21 +314,20 @@ class Settings(BaseSettings):
     @classmethod
     def refuse_weak_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
         key = value.get_secret_value()
-        if info.data.get("ENVIRONMENT") == "local":
+        if _is_local(info):
             if not key and info.data.get("WEB_CONCURRENCY", 1) > 1:
                 raise ValueError("is missing, and several workers must share one")
             return value if key else SecretStr(secrets.token_urlsafe(48))
         if not key:
-            raise ValueError(
-                "is missing: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-            )
+            command = "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+            raise ValueError(f"is missing: {command}")
         _refuse_guessable(key)
         return value
 
     @field_validator("ALLOWED_ORIGINS", "ALLOWED_HOSTS")
     @classmethod
     def refuse_wildcard(cls, value: list[str], info: ValidationInfo) -> list[str]:
-        if "*" in value and info.data.get("ENVIRONMENT") != "local":
+        if "*" in value and not _is_local(info):
             raise ValueError("must not hold * outside `local`")
         return value
 
@@ -342,11 +342,8 @@ class Settings(BaseSettings):
     @field_validator("ALLOWED_HOSTS")
     @classmethod
     def refuse_unknown_host(cls, value: list[str], info: ValidationInfo) -> list[str]:
-        is_default = urlsplit(info.data.get("PUBLIC_URL", "")).hostname in {
-            "127.0.0.1",
-            "localhost",
-        }
-        if info.data.get("ENVIRONMENT") != "local" and not value and is_default:
+        public_host = urlsplit(info.data.get("PUBLIC_URL", "")).hostname
+        if not _is_local(info) and not value and public_host in {"127.0.0.1", "localhost"}:
             raise ValueError("is empty, and PUBLIC_URL does not say where people reach this")
         if not all(re.fullmatch(_HOST, host) for host in value):
             raise ValueError("must be hosts without a port: panel.example.com, *.example.com, ::1")
@@ -360,7 +357,7 @@ class Settings(BaseSettings):
         """What it has signed is still believed: it must be no weaker than the present one."""
         if value is not None and value == info.data.get("SECRET_KEY"):
             raise ValueError("is the present SECRET_KEY: it is for the one before")
-        if value is not None and info.data.get("ENVIRONMENT") != "local":
+        if value is not None and not _is_local(info):
             _refuse_guessable(value.get_secret_value())
         return value
 
@@ -382,18 +379,16 @@ class Settings(BaseSettings):
         try:
             share = sum(0.5 ** ip_network(network).prefixlen for network in set(value))
         except ValueError:
-            raise ValueError(
-                "must hold addresses or networks such as 10.0.0.0/8, not names or *"
-            ) from None
-        if share >= MAX_TRUSTED_SHARE and info.data.get("ENVIRONMENT") != "local":
+            text = "must hold addresses or networks such as 10.0.0.0/8, not names or *"
+            raise ValueError(text) from None
+        if share >= MAX_TRUSTED_SHARE and not _is_local(info):
             raise ValueError("must not hold so many addresses: anyone could choose their own")
         return value
 
     @field_validator("SMTP_USER")
     @classmethod
     def refuse_open_login(cls, value: str | None, info: ValidationInfo) -> str | None:
-        is_open = info.data.get("SMTP_SECURITY") == "none"
-        if value is not None and is_open and info.data.get("ENVIRONMENT") != "local":
+        if value is not None and info.data.get("SMTP_SECURITY") == "none" and not _is_local(info):
             raise ValueError("would send its password unencrypted: SMTP_SECURITY is none")
         return value
 
@@ -419,7 +414,7 @@ class Settings(BaseSettings):
         cls, value: SecretStr | None, info: ValidationInfo
     ) -> SecretStr | None:
         is_example = value is not None and value.get_secret_value() == EXAMPLE_ADMIN_PASSWORD
-        if is_example and info.data.get("ENVIRONMENT") != "local":
+        if is_example and not _is_local(info):
             raise ValueError("is the one from the example; choose another")
         return value
 

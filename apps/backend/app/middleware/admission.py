@@ -10,6 +10,7 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.core.config import Settings
 from app.core.errors import UnavailableError
 from app.middleware.problem import problem_response
 
@@ -27,16 +28,16 @@ class OverloadedError(UnavailableError):
 class AdmissionMiddleware:
     """Health checks pass: who cannot answer them is replaced, and that helps nobody here."""
 
-    def __init__(self, app: ASGIApp, limit: int, *, body_seconds: float) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
-        self.limit = limit
-        self.body_seconds = body_seconds
+        self.limit = settings.MAX_REQUESTS_IN_FLIGHT
+        self.body_seconds = settings.CLIENT_TIMEOUT_SECONDS
         self.in_flight: set[Receive] = set()
         self.arriving: dict[asyncio.Timeout, int] = {}  # By when they were heard of last: bytes.
         self.arriving_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith("/health"):
+        if scope["path"].startswith("/health"):
             await self.app(scope, receive, send)
         elif len(self.in_flight) >= self.limit:
             detail, headers = OverloadedError.text, {"Retry-After": "2"}

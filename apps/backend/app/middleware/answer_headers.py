@@ -19,9 +19,6 @@ class AnswerHeadersMiddleware:
         self.usual = security_headers(is_docs=False, is_https=is_https)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
         constant = self.usual
         is_docs, is_https = scope["path"] == self.docs_path, scope["scheme"] == "https"
         if is_docs or is_https is not self.is_https:

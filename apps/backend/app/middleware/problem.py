@@ -1,10 +1,11 @@
 """The one error body (RFC 9457), for every refusal, wherever it arises."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,7 +27,7 @@ DEFAULTS: Final[Mapping[int, tuple[str, str]]] = {
     500: ("INTERNAL_ERROR", "Something went wrong here. The request id helps to find out what."),
     503: ("UNAVAILABLE", "The service cannot answer right now. Try again in a moment."),
 }
-_KEPT: Final = {b"allow", b"retry-after", b"www-authenticate", b"vary"}
+_KEPT: Final = {"allow", "retry-after", "www-authenticate", "vary"}
 
 log = structlog.get_logger("backdesk.problem")
 
@@ -71,9 +72,6 @@ class ProblemMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
         started = replaced = False
 
         async def send_problem(message: Message) -> None:
@@ -103,8 +101,6 @@ def _is_problem(message: Message) -> bool:
 
 
 async def _replace(scope: Scope, receive: Receive, send: Send, message: Message) -> None:
-    kept: Iterable[tuple[bytes, bytes]] = message["headers"]
-    headers = {
-        name.decode("latin-1"): value.decode("latin-1") for name, value in kept if name in _KEPT
-    }
+    given = Headers(raw=message["headers"])
+    headers = {name: given[name] for name in _KEPT if name in given}
     await problem_response(scope, message["status"], headers=headers)(scope, receive, send)

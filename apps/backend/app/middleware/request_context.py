@@ -4,14 +4,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 import structlog
@@ -21,9 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core.config import get_settings
 from app.core.origin import Origin
 from app.middleware.raw_headers import first_header
-
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 
 _CLIENT_ID_LENGTH = 128
 _LONGEST_ADDRESS: Final = 45  # As the columns are that keep it.
@@ -37,7 +27,7 @@ def request_id_of(scope: Scope) -> str:
     return str(scope.get("state", {}).get("request_id", ""))
 
 
-def client_address(scope: Scope, proxies: Sequence[Network] = ()) -> str:
+def client_address(scope: Scope, proxies: Sequence[IPv4Network | IPv6Network] = ()) -> str:
     """Walk from the socket back through the trusted proxies, to the first that is none.
 
     Each proxy appends whom it was called by, so what stands left of that is the client's own say.
@@ -57,7 +47,7 @@ def client_address(scope: Scope, proxies: Sequence[Network] = ()) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _read_address(text: str) -> Address | None:
+def _read_address(text: str) -> IPv4Address | IPv6Address | None:
     """Read an address, with or without a port; IPv4 inside IPv6 is IPv4."""
     host = text.strip()
     if host.startswith("["):
@@ -79,9 +69,6 @@ class RequestContextMiddleware:
         self.proxies = [ip_network(one) for one in settings.TRUSTED_PROXIES]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
         request_id = secrets.token_hex(12)
         origin = Origin(request_id=request_id, address=client_address(scope, self.proxies))
         scope.setdefault("state", {}).update(request_id=request_id, origin=origin)

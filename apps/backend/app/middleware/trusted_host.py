@@ -27,16 +27,12 @@ class HostMiddleware:
         self.endings = tuple(host[1:] for host in hosts if host.startswith("*"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith("/health") or self._knows(scope):
+        if scope["path"].startswith("/health") or self._knows(scope):
             await self.app(scope, receive, send)
             return
         log.warning("host refused", host=first_header(scope, b"host"))
-        refusal = problem_response(
-            scope,
-            400,
-            code=HOST_NOT_ALLOWED,
-            detail="This host is not served here; ALLOWED_HOSTS names those that are.",
-        )
+        detail = "This host is not served here; ALLOWED_HOSTS names those that are."
+        refusal = problem_response(scope, 400, code=HOST_NOT_ALLOWED, detail=detail)
         await refusal(scope, receive, send)
 
     def _knows(self, scope: Scope) -> bool:

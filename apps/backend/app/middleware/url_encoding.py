@@ -13,11 +13,11 @@ class UrlEncodingMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not _is_utf8(scope):
+        if _is_utf8(scope):
+            await self.app(scope, receive, send)
+        else:
             refusal = problem_response(scope, 400, detail="The URL is not UTF-8.")
             await refusal(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
 
 
 def _is_utf8(scope: Scope) -> bool:
