@@ -556,6 +556,12 @@ def test_login_refuses_what_is_no_json(anonymous: TestClient, body: bytes) -> No
     assert_error(response, 400, "INVALID_JSON")
 
 
+def test_login_refuses_json_that_is_not_utf8(anonymous: TestClient) -> None:
+    body = json.dumps({"username": "annlee", "password": PASSWORD}).encode("utf-16")
+
+    assert anonymous.post(URL, content=body, headers=AS_JSON).status_code == 400
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "text/json", "application/jsonx", "json"])
 def test_login_refuses_another_content_type(anonymous: TestClient, content_type: str) -> None:
     body = b'{"username": "annlee", "password": "wallpaper-on-tuesday"}'

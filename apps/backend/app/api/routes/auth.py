@@ -36,9 +36,9 @@ class FormOrJsonRoute(HashingRoute):
         Raises UnsupportedMediaTypeError, RequestValidationError, HTTPException.
         """
         content_type = request.headers.get("content-type", "")
-        if not is_json(content_type):
-            return await super().read_body(request, is_form=is_form)
-        body = await request.body()
+        body = await super().read_body(request, is_form=is_form and not is_json(content_type))
+        if not isinstance(body, bytes):
+            return body
         fields = read_json(body, content_type=content_type, is_strict=True) if body else {}
         if not isinstance(fields, dict):
             raise RequestValidationError([{"type": "dict_type", "loc": ("body",), "msg": ""}])
