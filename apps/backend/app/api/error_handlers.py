@@ -105,7 +105,7 @@ def _counted(answer: Handler) -> Handler:
 
 async def _malformed(request: Request, error: Exception) -> Response:
     error = cast("RequestValidationError", error)
-    found: Sequence[Any] = error.errors()
+    found: Sequence[Any] = error.errors()[:MAX_BULK]  # One of each record in a request.
     if any(one["type"] == "json_invalid" for one in found):
         code, detail = INVALID_JSON
         return problem_response(request.scope, 400, code=code, detail=detail)
