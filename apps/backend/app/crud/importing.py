@@ -157,7 +157,9 @@ def lock_records(
     return {index: records[value] for index, value in wanted.items() if value in records}
 
 
-def without_present(values: Values, record: AuditedRecord, columns: Collection[str]) -> Values:
+def without_present(
+    values: Values, record: AuditedRecord | None, columns: Collection[str]
+) -> Values:
     """Leave out what the record holds already, as an export writes it: that is no change, and may
     be what only an older release took. Null and empty text are one in most files.
     """
