@@ -6,12 +6,12 @@ from pathlib import PurePath
 from typing import Annotated, Any, Final
 
 from fastapi import Query, Response
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from app.api.exports import EXPORT_ANSWERS
+from app.api.sent import read_valid
 from app.api.uploads import Upload
-from app.api.wording import text_of
 from app.core.errors import InvalidInputError
 from app.core.record_file import FileFormat, RecordFile
 from app.core.workbook import unpack_workbook
@@ -101,7 +101,6 @@ def read_chunks(
     find: Callable[[Mapping[int, Values]], Mapping[int, Record]],
 ) -> Iterator[Chunk[Row, Record]]:
     """`find` locks the records that rows are about."""
-    adapter: TypeAdapter[list[Row]] = TypeAdapter(list[schema])  # type: ignore[valid-type]  # Known when called.
     rows = enumerate(opened.rows())
     while some := dict(islice(rows, CHUNK_ROWS)):
         refusals = Refusals(under="rows", lines={index: row.line for index, row in some.items()})
@@ -112,27 +111,13 @@ def read_chunks(
             index: row.values for index, row in some.items() if index not in refusals
         }
         present = find(readable)
-        for index, record in present.items():
-            readable[index] = without_present(readable[index], record, schema.model_fields)
-        yield Chunk(_validated(adapter, readable, refusals), present, refusals)
-
-
-def _validated(
-    adapter: TypeAdapter[list[Row]], rows: Mapping[int, Values], refusals: Refusals
-) -> dict[int, Row]:
-    """Read what is refused of a row without the refused columns."""
-    indexes = list(rows)
-    try:
-        found = adapter.validate_python(list(rows.values()))
-    except ValidationError as error:
-        readable = {index: dict(values) for index, values in rows.items()}
-        for one in error.errors(include_url=False, include_input=False):
-            index, name = indexes[int(one["loc"][0])], str(one["loc"][1])
-            column = name.encode("utf-8", "replace").decode()[:100]
-            refusals.add(index, RowRefusedError(text_of(one), column))
-            readable[index].pop(name, None)
-        return _validated(adapter, readable, refusals)
-    return dict(zip(indexes, found, strict=True))
+        valid = {}
+        for index, values in readable.items():
+            sent = without_present(values, present.get(index), schema.model_fields)
+            valid[index], refused = read_valid(sent, schema.model_validate)
+            for column, text in refused.items():
+                refusals.add(index, RowRefusedError(text, column))
+        yield Chunk(valid, present, refusals)
 
 
 def answer_import(

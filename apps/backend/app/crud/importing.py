@@ -89,24 +89,18 @@ class Chunk(Generic[Row, Record]):
     def without_refused(self, rows: Mapping[int, Any]) -> dict[int, Any]:
         return {index: row for index, row in rows.items() if index not in self.refusals}
 
-    def real_changes(
-        self, importing: "Importing", changes: Mapping[int, Values]
-    ) -> dict[int, Values]:
-        """Return what differs from the records; of some nothing does."""
-        found = {index: differences(self.present[index], new) for index, new in changes.items()}
-        real = {index: new for index, new in found.items() if new}
-        importing.skipped += len(found) - len(real)
-        return real
-
     def update(
         self, importing: "Importing", changes: Mapping[int, Values], write: Callable[..., None]
     ) -> None:
+        """Have the records written that differ from what is given."""
+        given = {self.present[index].id: values for index, values in changes.items()}
         places = {self.present[index].id: index for index in changes}
         records = [self.present[index] for index in changes]
-        by_id = {record_id: changes[index] for record_id, index in places.items()}
+        changed = [record for record in records if differences(record, given[record.id])]
+        importing.skipped += len(records) - len(changed)
         with self.refusals.step() as refusals:
-            write(chosen=Chosen(records, refusals, places), changes=by_id)
-            importing.updated += len(records)
+            write(chosen=Chosen(changed, refusals, places), changes=given)
+            importing.updated += len(changed)
 
 
 class Importing:
@@ -157,7 +151,9 @@ def lock_records(
     return {index: records[value] for index, value in wanted.items() if value in records}
 
 
-def without_present(values: Values, record: AuditedRecord, columns: Collection[str]) -> Values:
+def without_present(
+    values: Values, record: AuditedRecord | None, columns: Collection[str]
+) -> Values:
     """Leave out what the record holds already, as an export writes it: that is no change, and may
     be what only an older release took. Null and empty text are one in most files.
     """

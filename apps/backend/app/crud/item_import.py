@@ -76,8 +76,7 @@ def _update(
             changes[index] = row.changes()
             if changes[index].pop("owner_email", None) is not None:  # An empty one is none given.
                 changes[index]["owner_id"] = _owner_of(row, owners, actor)
-    real = chunk.real_changes(importing, chunk.without_refused(changes))
-    chunk.update(importing, real, partial(change_items, db, actor=actor))
+    chunk.update(importing, chunk.without_refused(changes), partial(change_items, db, actor=actor))
 
 
 def _lock_owners(

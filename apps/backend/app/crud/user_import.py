@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.core.permissions import Principal
 from app.crud import user as crud_user
+from app.crud.bulk import differences
 from app.crud.free_username import get_taken
 from app.crud.importing import Chunk, Importing, Values, given_id, lock_records
 from app.crud.user_bulk import change_users
@@ -102,7 +103,9 @@ def _update(
     importing: Importing,
     actor: Principal,
 ) -> None:
-    real = chunk.real_changes(importing, {index: row.changes() for index, row in rows.items()})
-    refuse_taken(db, names=real, refusals=chunk.refusals)
-    free = chunk.without_refused(real)
+    changes = {
+        index: differences(chunk.present[index], row.changes()) for index, row in rows.items()
+    }
+    refuse_taken(db, names=changes, refusals=chunk.refusals)
+    free = chunk.without_refused(changes)
     chunk.update(importing, free, partial(change_users, db, actor=actor))

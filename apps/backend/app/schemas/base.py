@@ -165,7 +165,8 @@ class UpdateSchema(SentSchema):
     def changes_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return what differs from the record. Raises InvalidValuesError."""
         # By `repr`, so that true is not 1.
-        same = {name for name, sent in self._sent.items() if repr(record.get(name)) == repr(sent)}
+        known = self._sent.keys() & type(self).model_fields
+        same = {name for name in known if repr(record.get(name)) == repr(self._sent[name])}
         if refused := {name: text for name, text in self._refused.items() if name not in same}:
             raise InvalidValuesError(refused)
         return {

@@ -125,6 +125,18 @@ def test_update_user_takes_a_read_only_field_without_effect(
     assert response.json() == before
 
 
+@BOTH_VERBS
+@pytest.mark.parametrize("field", ["hashed_password", "deleted_at", "department_folded"])
+def test_update_user_does_not_tell_whether_a_hidden_value_was_guessed(
+    as_admin: TestClient, ann: User, verb: str, field: str
+) -> None:
+    value = getattr(ann, field)
+
+    response = as_admin.request(verb, f"{URL}{ann.id}", json={"full_name": "Ann", field: value})
+
+    assert_error(response, 422, "INVALID_REQUEST", field)
+
+
 @pytest.mark.parametrize("field", ["full_name", "department", "token_quota"])
 def test_update_user_clears_a_field_by_null(as_admin: TestClient, ann: User, field: str) -> None:
     response = as_admin.patch(f"{URL}{ann.id}", json={field: None})
