@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from fastapi import Depends, Request
 from fastapi.security.utils import get_authorization_scheme_param
-from starlette.requests import cookie_parser
 
 from app.api.cookies import access_cookie
 from app.core.errors import TooManyRequestsError
@@ -65,20 +64,20 @@ def count_name(request: Request, limit: Limit, name: str) -> None:
 
 def sharer_of(request: Request) -> str:
     """Name who shares the threads with others: the user whom a token is of, or an address."""
-    scope = request.scope
+    header = first_header(request.scope, b"authorization")
+    scheme, token = get_authorization_scheme_param(header)
+    if scheme.lower() != "bearer":
+        token = request.cookies.get(access_cookie(), "")
     try:
-        return _user_of(first_header(scope, b"authorization"), first_header(scope, b"cookie"))
+        return _user_of(token)
     except InvalidTokenError:
         origin: Origin | None = getattr(request.state, "origin", None)
         return f"address:{_network_of(origin.address or '')}" if origin is not None else ""
 
 
 @lru_cache(maxsize=4096)
-def _user_of(authorization: str | None, cookie: str | None) -> str:
+def _user_of(token: str) -> str:
     """Raises InvalidTokenError. Tokens that have expired are somebody's too."""
-    scheme, token = get_authorization_scheme_param(authorization)
-    if scheme.lower() != "bearer":
-        token = cookie_parser(cookie or "").get(access_cookie(), "")
     return f"user:{read_access_token(token, may_be_expired=True).user_id}"
 
 

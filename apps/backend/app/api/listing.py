@@ -225,7 +225,10 @@ class ListParameters:
         }
         for name in sorted(counts, key=lambda name: counts[name], reverse=True):
             _, operator, annotation = self._filters.get(name, (name, "eq", Any))
-            is_looked_up = operator in _EQUALITY and _Span not in {annotation, *get_args(annotation)}
+            is_looked_up = operator in _EQUALITY and _Span not in (
+                annotation,
+                *get_args(annotation),
+            )
             bound = most if is_looked_up else MOST_COMPARED
             if counts[name] > bound or sum(counts.values()) > most:
                 raise ParameterError(name, f"At most {bound} values are possible in one request.")

@@ -16,6 +16,7 @@ from pydantic import (
     ValidationInfo,
     WrapValidator,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -28,6 +29,7 @@ FIRST_YEAR: Final = 2
 LAST_YEAR: Final = 9998
 MAX_SAFE_INTEGER: Final = 2**53 - 1  # The largest that JavaScript clients read exactly.
 MAX_BULK: Final = 1000  # Records in one request.
+MAX_UNKNOWN: Final = 20  # Fields of an object.
 
 
 def _read_digits(value: Any) -> Any:
@@ -104,6 +106,14 @@ class InputSchema(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     _check_text = field_validator("*", mode="before")(refuse_unstorable_text)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_size(cls, value: Any) -> Any:
+        """Tell of unknown fields one by one, unless somebody sends thousands."""
+        if isinstance(value, dict) and len(value) > len(cls.model_fields) + MAX_UNKNOWN:
+            raise PydanticCustomError("too_many_fields", "Has too many unknown fields.")
+        return value
 
 
 # The fields of public schemas that no request sets. Panels send them back with the record.
