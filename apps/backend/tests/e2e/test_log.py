@@ -12,8 +12,9 @@ from aiosmtpd.handlers import Sink
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
+from app.crud.letter import write_asked
 from app.crud.one_time_token import token_text
-from app.models import OneTimeToken
+from app.models import OneTimeToken, OutgoingEmail
 from tests.conftest import POSTGRESQL, WORKER, new_postgresql_database
 from tests.server import SIGNED_WITH, Server, free_port, running_server
 from tests.settings import changed_settings
@@ -149,6 +150,9 @@ def one_time_tokens(url: str, *, email: str) -> set[str]:
     """Make the links' tokens as the delivery of letters does."""
     engine = create_engine(url)
     with changed_settings(SECRET_KEY=SIGNED_WITH), Session(engine) as db:
+        for letter in db.scalars(select(OutgoingEmail).where(OutgoingEmail.recipient == email)):
+            write_asked(db, letter=letter)
+        db.commit()
         statement = select(OneTimeToken).where(OneTimeToken.email == email)
         texts = {token_text(token) for token in db.scalars(statement)}
     engine.dispose()
