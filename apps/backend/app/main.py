@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -116,20 +116,16 @@ def seen_by_every_answer(app: ASGIApp) -> ASGIApp:
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = get_settings()
-    _warn_of_separate_limits(settings)
-    with background_jobs() if settings.JOBS_ENABLED else nullcontext():
-        yield
-    app.state.limiter.close()
-    app.state.cache.close()
-    dispose()
-
-
-def _warn_of_separate_limits(settings: Settings) -> None:
     if settings.RATE_LIMIT_ENABLED and settings.WEB_CONCURRENCY > 1 and not settings.REDIS_URL:
         log.warning(
             "each process counts rate limits for itself: set REDIS_URL, or as many times more pass",
             processes=settings.WEB_CONCURRENCY,
         )
+    with background_jobs() if settings.JOBS_ENABLED else nullcontext():
+        yield
+    app.state.limiter.close()
+    app.state.cache.close()
+    dispose()
 
 
 def create_app() -> Backdesk:
@@ -155,19 +151,16 @@ def create_app() -> Backdesk:
 
 
 def _add_threads(app: FastAPI, settings: Settings) -> None:
+    state, roaming = app.state, partial(Threads, at_start=roam)
     most = settings.MAX_REQUESTS_IN_FLIGHT // 2
-    imports = 1 if settings.is_sqlite else settings.IMPORTS_AT_ONCE
-    exports = settings.EXPORTS_AT_ONCE
-    state = app.state
     state.threads = Threads(settings.DB_POOL_SIZE, name="request", most_waiting=most)
-    state.hashing_threads = Threads(
-        HASHES_AT_ONCE, name="hashing", at_start=roam, most_waiting=most
-    )
-    state.import_threads = Threads(imports, name="import", at_start=roam)
+    state.hashing_threads = roaming(HASHES_AT_ONCE, name="hashing", most_waiting=most)
+    imports = 1 if settings.is_sqlite else settings.IMPORTS_AT_ONCE
+    state.import_threads = roaming(imports, name="import")
     state.sending = Counter()  # Of each user, the imports that are not done yet.
-    state.probe_threads = Threads(PROBES_AT_ONCE, name="probe", at_start=roam)
-    state.export_threads = Threads(
-        exports, name="export", at_start=roam, most_waiting=0, refusal=TooManyExportsError
+    state.probe_threads = roaming(PROBES_AT_ONCE, name="probe")
+    state.export_threads = roaming(
+        settings.EXPORTS_AT_ONCE, name="export", most_waiting=0, refusal=TooManyExportsError
     )
 
 

@@ -104,43 +104,37 @@ def device_of(request: Request) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class GivenToken:
-    text: str
+class Named:
+    """A session, ended or not, and how it was named."""
+
+    claims: AccessClaims
     is_cookie: bool
-    named: AccessClaims  # The session that it is of, ended or not.
+    refresh_token: str = ""
 
 
-def get_refresh_token(request: Request, form: RefreshForm | None = None) -> GivenToken:
+def get_refresh_token(request: Request, form: RefreshForm | None = None) -> Named:
     """Raises NotAuthenticatedError, InvalidTokenError, CsrfFailedError."""
     text = request.cookies.get(refresh_cookie()) if form is None else form.refresh_token
     try:
         if text is None:
             raise NotAuthenticatedError
         with read_only() as db:
-            named = _session_of(db, text)
+            claims = _session_of(db, text)
     except NotAuthenticatedError:
         _count_stranger(request, REFRESH)
         raise
     if form is None:
-        refuse_forgery(request, session_id=named.session_id)
-    return GivenToken(text, is_cookie=form is None, named=named)
+        refuse_forgery(request, session_id=claims.session_id)
+    return Named(claims, is_cookie=form is None, refresh_token=text)
 
 
-GivenRefreshToken = Annotated[GivenToken, Depends(get_refresh_token)]
+GivenRefreshToken = Annotated[Named, Depends(get_refresh_token)]
 
 
 def _count_stranger(request: Request, limit: Limit) -> None:
     """Sessions count for themselves, since an office shares an address; the rest cannot."""
     count_address(request, ANONYMOUS)
     count_address(request, limit)
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """The session that is to end."""
-
-    claims: AccessClaims
-    is_cookie: bool
 
 
 def get_named_session(
@@ -179,8 +173,8 @@ NamedSession = Annotated[Named, Depends(get_named_session)]
 
 
 class RefreshLimit(RouteLimit):
-    def __call__(self, request: Request, given: GivenRefreshToken) -> None:
-        count_session(request, self.limit, given.named)
+    def __call__(self, request: Request, named: GivenRefreshToken) -> None:
+        count_session(request, self.limit, named.claims)
 
 
 class LogoutLimit(RouteLimit):

@@ -94,7 +94,7 @@ class Threads:
         most_waiting: float = math.inf,  # Of one user; with 0, nobody waits.
         refusal: type[UnavailableError] = TooManyWaitingError,
     ) -> None:
-        self.at_start = at_start  # Of each thread, in it.
+        self._at_start = at_start  # Of each thread, in it.
         self._count = count
         self._name = name
         self._jobs = _Jobs(count, most_waiting, refusal)
@@ -106,19 +106,11 @@ class Threads:
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         if self._jobs.add((whose, work, future)) > self._started < self._count:
-            self._start_thread()
+            self._started += 1
+            name, arguments = f"{self._name}_{self._started}", (self._jobs, self._at_start)
+            Thread(target=_take_jobs, args=arguments, name=name, daemon=True).start()
+            finalize(self, self._jobs.ready.put, None)
         return future
-
-    def _start_thread(self) -> None:
-        self._started += 1
-        thread = Thread(
-            target=_take_jobs,
-            args=(self._jobs, self.at_start),
-            name=f"{self._name}_{self._started}",
-            daemon=True,
-        )
-        thread.start()
-        finalize(self, self._jobs.ready.put, None)
 
 
 def _take_jobs(jobs: _Jobs, at_start: Callable[[], None]) -> None:

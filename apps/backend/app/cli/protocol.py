@@ -110,9 +110,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self.expected_since is None:
             return
         elif cycle is not None and not cycle.response_complete:
-            self.expected_since = (
-                now  # The application is at work on the one before, or on its body.
-            )
+            self.expected_since = now  # The one before is at work, or its body is read.
         elif now - self.expected_since >= self.patience_seconds:
             if self.head_bytes and not self.is_in_body:
                 self._refuse(408)
@@ -144,16 +142,15 @@ class GuardedProtocol(HttpToolsProtocol):
         self.app = _refusal(status)
         if self.is_in_body and self.pipeline:
             self.pipeline[0] = self.cycle, self.app
-            return
-        if self.is_in_body and self.cycle.response_started:
+        elif self.is_in_body and self.cycle.response_started:
             self.transport.close()
-            return
-        if self.is_in_body:
-            self.cycle.disconnected = True  # So that nobody waits for the rest of its body.
-            self.cycle.message_event.set()
-            self.cycle = None  # type: ignore[assignment]  # As before the first.
-        self.parser = HttpRequestParser(self)
-        self.parser.feed_data(_STAND_IN)
+        else:
+            if self.is_in_body:
+                self.cycle.disconnected = True  # So that nobody waits for the rest of its body.
+                self.cycle.message_event.set()
+                self.cycle = None  # type: ignore[assignment]  # As before the first.
+            self.parser = HttpRequestParser(self)
+            self.parser.feed_data(_STAND_IN)
 
 
 def _refusal(status: int) -> ASGIApp:

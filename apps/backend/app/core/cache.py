@@ -7,15 +7,17 @@ an answer that is asked for all the time.
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
-from dogpile.cache import make_region, register_backend
-from dogpile.cache.api import NO_VALUE, BytesBackend, CacheMutex
+from dogpile.lock import Lock, NeedRegenerationException
+from dogpile.util import NameRegistry
 from redis import Redis
 from redis.exceptions import LockError
-from redis.lock import Lock
+from redis.lock import Lock as RedisLock
 
 from app import __version__
 from app.core.circuit import REDIS_RETRY_SECONDS, Circuit, redis_pool
@@ -48,31 +50,54 @@ class Cache:
         redis_retry_seconds: float = REDIS_RETRY_SECONDS,
         dead_after_seconds: float = DEAD_AFTER_SECONDS,
     ) -> None:
+        self.dead_after_seconds = dead_after_seconds
         self._seconds = settings.STATISTICS_CACHE_SECONDS
         self._pool = redis_pool(settings.REDIS_URL) if settings.REDIS_URL else None
-        self._region = make_region(
-            serializer=lambda value: json.dumps(value).encode(), deserializer=json.loads
-        ).configure(
-            "backdesk",
-            expiration_time=RENEWED_AFTER * self._seconds,
-            arguments={
-                "seconds": self._seconds,
-                "redis": Redis(connection_pool=self._pool) if self._pool else None,
-                "circuit": Circuit("kept answers", retry_seconds=redis_retry_seconds),
-                "dead_after_seconds": dead_after_seconds,
-            },
-        )
+        self._redis = Redis(connection_pool=self._pool) if self._pool else None
+        self._circuit = Circuit("kept answers", retry_seconds=redis_retry_seconds)
+        self._memory = _Memory(self._seconds)
+        self._turns = NameRegistry(partial(_Turn, self))
 
     def get_or_create(self, key: str, create: Callable[[], Json]) -> Json:
         """`key` names all that the answer depends on, whose it is included."""
         if not self._seconds:
             return create()
-        answer: Json = self._region.get_or_create(PREFIX + key, create)
-        return answer
+        key = PREFIX + key
+
+        def make() -> tuple[Json, float]:
+            kept = create(), time.time()
+            self._put(key, json.dumps(kept).encode())
+            return kept
+
+        lock: Any = Lock  # It is not typed.
+        renewed_after = RENEWED_AFTER * self._seconds
+        with lock(self._turns.get(key), make, lambda: self._get(key), renewed_after) as answer:
+            kept: Json = answer
+        return kept
+
+    def ask(self, call: Callable[[Redis], Result], *, otherwise: Callable[[], Result]) -> Result:
+        """Return what `call` has from Redis, or `otherwise` where there is none, or it is out."""
+        redis = self._redis
+        if redis is None:
+            return otherwise()
+        return self._circuit.attempt(lambda: call(redis), otherwise=otherwise)
 
     def close(self) -> None:
         if self._pool is not None:
             self._pool.disconnect()
+
+    def _get(self, key: str) -> Any:
+        """Return the answer, and when it was made."""
+        found: Any = self.ask(lambda redis: redis.get(key), otherwise=lambda: self._memory.get(key))
+        if found is None:
+            raise NeedRegenerationException
+        return json.loads(found)
+
+    def _put(self, key: str, value: bytes) -> None:
+        self.ask(
+            lambda redis: redis.set(key, value, ex=self._seconds),
+            otherwise=lambda: self._memory.put(key, value),
+        )
 
 
 class _Memory:
@@ -96,56 +121,24 @@ class _Memory:
                 del self._values[next(iter(self._values))]
 
 
-class Store(BytesBackend):
-    """Where dogpile.cache keeps values, and who waits for whom."""
-
-    def __init__(self, arguments: Any) -> None:
-        self._seconds: int = arguments["seconds"]
-        self._redis: Redis | None = arguments["redis"]
-        self._circuit: Circuit = arguments["circuit"]
-        self._dead_after_seconds: float = arguments["dead_after_seconds"]
-        self._memory = _Memory(self._seconds)
-
-    def ask(self, call: Callable[[Redis], Result], *, otherwise: Callable[[], Result]) -> Result:
-        """Return what `call` has from Redis, or `otherwise` where there is none, or it is out."""
-        redis = self._redis
-        if redis is None:
-            return otherwise()
-        return self._circuit.attempt(lambda: call(redis), otherwise=otherwise)
-
-    def get_serialized(self, key: str) -> Any:
-        found: Any = self.ask(lambda redis: redis.get(key), otherwise=lambda: self._memory.get(key))
-        return NO_VALUE if found is None else found
-
-    def set_serialized(self, key: str, value: bytes) -> None:
-        self.ask(
-            lambda redis: redis.set(key, value, ex=self._seconds),
-            otherwise=lambda: self._memory.put(key, value),
-        )
-
-    def get_mutex(self, key: str) -> CacheMutex:
-        return _Turn(self, key, dead_after_seconds=self._dead_after_seconds)
-
-
-class _Turn(CacheMutex):
+class _Turn:
     """Whose turn it is to make a value: one thread's in this process, one process' in Redis.
 
     Waiting has an end: whoever has waited long enough goes ahead without having the turn.
     """
 
-    def __init__(self, store: Store, key: str, *, dead_after_seconds: float) -> None:
-        self._store = store
-        self._dead_after_seconds = dead_after_seconds
+    def __init__(self, cache: Cache, key: str) -> None:
+        self._cache = cache
         self._name = f"{key}:turn"
         self._here = threading.Lock()
         self._holder: int | None = None
-        self._elsewhere: Lock | None = None
+        self._elsewhere: RedisLock | None = None
 
     def acquire(self, wait: bool = True) -> bool:
         if not self._here.acquire(timeout=WAIT_SECONDS if wait else 0):
             return False
         self._holder = threading.get_ident()
-        if self._acquire_elsewhere(self._dead_after_seconds if wait else 0) or wait:
+        if self._cache.ask(partial(self._acquire_elsewhere, wait), otherwise=lambda: True) or wait:
             return True
         self.release()
         return False
@@ -154,35 +147,23 @@ class _Turn(CacheMutex):
         """Called by those as well who went ahead without the turn."""
         if self._holder == threading.get_ident():
             self._holder = None
-            self._release_elsewhere()
+            if self._elsewhere is not None:
+                self._cache.ask(partial(_release, self._elsewhere), otherwise=lambda: None)
+            self._elsewhere = None
             self._here.release()
 
-    def locked(self) -> bool:
-        return self._here.locked()
-
-    def _acquire_elsewhere(self, seconds: float) -> bool:
-        def acquire(redis: Redis) -> bool:
-            lock = redis.lock(
-                self._name,
-                timeout=TURN_SECONDS,
-                sleep=LOOK_AGAIN_SECONDS,
-                blocking_timeout=seconds,
-                thread_local=False,
-            )
-            self._elsewhere = lock if lock.acquire() else None
-            return self._elsewhere is not None
-
-        return self._store.ask(acquire, otherwise=lambda: True)
-
-    def _release_elsewhere(self) -> None:
-        lock, self._elsewhere = self._elsewhere, None
-        if lock is not None:
-            self._store.ask(lambda _: _release(lock), otherwise=lambda: None)
+    def _acquire_elsewhere(self, wait: bool, redis: Redis) -> bool:
+        lock = redis.lock(
+            self._name,
+            timeout=TURN_SECONDS,
+            sleep=LOOK_AGAIN_SECONDS,
+            blocking_timeout=self._cache.dead_after_seconds if wait else 0,
+            thread_local=False,
+        )
+        self._elsewhere = lock if lock.acquire() else None
+        return self._elsewhere is not None
 
 
-def _release(lock: Lock) -> None:
+def _release(lock: RedisLock, _: Redis) -> None:
     with suppress(LockError):  # It took too long, and is another's.
         lock.release()
-
-
-register_backend("backdesk", __name__, Store.__name__)  # type: ignore[no-untyped-call]  # So in dogpile.

@@ -13,7 +13,6 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
-from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
@@ -70,12 +69,7 @@ class Mailer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._smtp is not None:
             with suppress(smtplib.SMTPException, OSError):
                 self._smtp.quit()
@@ -98,9 +92,12 @@ class Mailer:
 
     def _ready(self) -> "_Connection":
         """A server may end a connection after so many letters."""
-        if self._smtp is None or not _answers(self._smtp):
+        if self._smtp is not None:
+            with suppress(smtplib.SMTPException, OSError):
+                if self._smtp.noop()[0] == 250:
+                    return self._smtp
             self._close()
-            self._smtp = _connect()
+        self._smtp = _connect()
         return self._smtp
 
     def _close(self) -> None:
@@ -170,20 +167,11 @@ def _connect() -> _Connection:
     return smtp
 
 
-def _answers(smtp: smtplib.SMTP) -> bool:
-    try:
-        return smtp.noop()[0] == 250
-    except (smtplib.SMTPException, OSError):
-        return False
-
-
 def _sender() -> Address:
     settings = get_settings()
     name, address = parseaddr(settings.EMAILS_FROM or "")
     if not address:  # Only for the log: SMTP_HOST demands a sender.
-        return Address(
-            settings.PROJECT_NAME, "nobody", urlsplit(settings.PUBLIC_URL).hostname or ""
-        )
+        address = f"nobody@{urlsplit(settings.PUBLIC_URL).hostname}"
     return Address(name or settings.PROJECT_NAME, addr_spec=address)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
 from limits import parse_many
 from limits.storage import RedisStorage
@@ -58,17 +58,6 @@ class Standing:
     is_exceeded: bool
 
 
-class Store(Protocol):
-    """The part of `limits`' storages that is used here, with a clock that does not go back."""
-
-    clock: SteadyClock
-
-    def incr(self, key: str, expiry: int) -> int: ...
-
-    def acquire(self, key: str, window: Window) -> tuple[bool, float, int]:
-        """Tell whether there was room for one more, since when, and how many there are now."""
-
-
 @dataclass(slots=True)
 class _Entry:
     ends_at: float
@@ -95,6 +84,7 @@ class MemoryStore:
             return entry.count
 
     def acquire(self, key: str, window: Window) -> tuple[bool, float, int]:
+        """Tell whether there was room for one more, since when, and how many there are now."""
         with self._lock:
             now = self.clock.now()
             entry = self._entry(key, window.seconds, now)
@@ -134,6 +124,9 @@ class RedisStore(RedisStorage):
         values = [now - window.seconds, window.quota]
         since, used = self.lua_moving_window(keys, values) or (now, 0)
         return is_taken, float(since), used
+
+
+Store = MemoryStore | RedisStore
 
 
 class RateLimiter:

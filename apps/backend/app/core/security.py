@@ -187,8 +187,7 @@ def read_access_token(text: str, *, may_be_expired: bool = False) -> AccessClaim
     or that outlives what this server would have issued.
     """
     settings = get_settings()
-    signed_with = tuple(_keys().items()), settings.ALGORITHM
-    token = _read_token(text, *signed_with)
+    token = _read_token(text, tuple(_keys().items()), settings.ALGORITHM)
     now = time.time()
     is_expired = token.expires_at <= now and not may_be_expired
     is_too_long = token.expires_at - token.issued_at > settings.ACCESS_TOKEN_EXPIRE_MINUTES * 60

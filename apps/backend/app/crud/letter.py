@@ -62,7 +62,7 @@ def write_letter(
     Whoever registers may give any name, a stranger's address, and so the words that the stranger
     reads: names stand only in letters to users who are verified.
     """
-    name = _name_in_letters(user.full_name, user.username, is_verified=user.is_verified)
+    name = _name_in_letters(_facts(user))
     token_id = token.id if token is not None else None
     letter = _letter(recipient or user.email, template, {"name": name} | parameters, token_id)
     db.add(OutgoingEmail(**letter))
@@ -91,12 +91,16 @@ def write_asked(db: Session, *, letter: OutgoingEmail) -> None:
         token = issue_token(db, user=user, purpose=purpose)
         token.expires_at -= max(utc_now() - letter.created_at, timedelta())  # It counts from then.
         letter.token_id = token.id
-    name = _name_in_letters(user.full_name, user.username, is_verified=user.is_verified)
-    letter.parameters = {"name": name}
+    letter.parameters = {"name": _name_in_letters(_facts(user))}
 
 
-def _name_in_letters(full_name: str | None, username: str, *, is_verified: bool) -> str | None:
-    return (full_name or username) if is_verified else None
+def _facts(user: User) -> Mapping[str, Any]:
+    names = ("full_name", "username", "hashed_password", "is_active", "is_verified")
+    return {name: getattr(user, name) for name in names}
+
+
+def _name_in_letters(user: Mapping[str, Any]) -> str | None:
+    return (user["full_name"] or user["username"]) if user["is_verified"] else None
 
 
 def _letter(
@@ -121,61 +125,40 @@ def send_verification(db: Session, *, user: User) -> None:
 
 def send_welcome(db: Session, *, user: User) -> None:
     """Greet a new user; one without a password is invited to set it."""
-    template = _welcome(
-        has_password=user.hashed_password is not None,
-        is_active=user.is_active,
-        is_verified=user.is_verified,
-    )
-    match template:
-        case LetterTemplate.VERIFY_EMAIL:
-            send_verification(db, user=user)
-        case LetterTemplate.WELCOME:
-            write_letter(db, user=user, template=template, username=user.username)
-        case LetterTemplate.INVITATION:
-            token = issue_token(db, user=user, purpose=TokenPurpose.INVITATION)
-            write_letter(db, user=user, template=template, token=token, username=user.username)
+    facts = _facts(user)
+    template, token = _welcome(facts), None
+    if template is None:
+        return
+    if purpose := LINK_PURPOSES.get(template):
+        token = issue_token(db, user=user, purpose=purpose)
+    write_letter(db, user=user, template=template, token=token, **_parameters(facts, template))
 
 
-def _welcome(*, has_password: bool, is_active: bool, is_verified: bool) -> LetterTemplate | None:
-    if not is_active:
+def _welcome(user: Mapping[str, Any]) -> LetterTemplate | None:
+    if not user["is_active"]:
         return None
-    if not has_password:
+    if user["hashed_password"] is None:
         return LetterTemplate.INVITATION
-    return LetterTemplate.WELCOME if is_verified else LetterTemplate.VERIFY_EMAIL
+    return LetterTemplate.WELCOME if user["is_verified"] else LetterTemplate.VERIFY_EMAIL
+
+
+def _parameters(user: Mapping[str, Any], template: LetterTemplate) -> dict[str, Any]:
+    named = {} if template is LetterTemplate.VERIFY_EMAIL else {"username": user["username"]}
+    return {"name": _name_in_letters(user)} | named
 
 
 def send_welcomes(db: Session, *, users: Sequence[Mapping[str, Any]]) -> None:
     """Greet many new users, given by their columns, in a handful of statements."""
-    templates = [
-        _welcome(
-            has_password=user["hashed_password"] is not None,
-            is_active=user["is_active"],
-            is_verified=user["is_verified"],
-        )
-        for user in users
-    ]
-    greeted = [
-        (user, template) for user, template in zip(users, templates, strict=True) if template
-    ]
+    greeted = [(user, template) for user in users if (template := _welcome(user))]
     token_ids: dict[int, int] = {}
     for letter, purpose in LINK_PURPOSES.items():
-        recipients = [
-            (user["id"], user["email"]) for user, template in greeted if template == letter
-        ]
-        ids = issue_first_tokens(db, recipients=recipients, purpose=purpose)
-        token_ids |= {user_id: one for (user_id, _), one in zip(recipients, ids, strict=True)}
-    letters = [_welcome_letter(user, template, token_ids) for user, template in greeted]
+        recipients = {user["id"]: user["email"] for user, template in greeted if template == letter}
+        token_ids |= issue_first_tokens(db, recipients=recipients, purpose=purpose)
+    letters = [
+        _letter(user["email"], template, _parameters(user, template), token_ids.get(user["id"]))
+        for user, template in greeted
+    ]
     load_rows(db, model=OutgoingEmail, rows=letters)
-
-
-def _welcome_letter(
-    user: Mapping[str, Any], template: LetterTemplate, token_ids: Mapping[int, int]
-) -> dict[str, Any]:
-    name = _name_in_letters(user["full_name"], user["username"], is_verified=user["is_verified"])
-    parameters = {"name": name}
-    if template is not LetterTemplate.VERIFY_EMAIL:
-        parameters["username"] = user["username"]
-    return _letter(user["email"], template, parameters, token_ids.get(user["id"]))
 
 
 def get_letters(db: Session, *, query: ListQuery) -> Page:

@@ -1,6 +1,6 @@
 """Single-use, expiring tokens, which letters carry in their links."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -33,18 +33,19 @@ def issue_token(db: Session, *, user: User, purpose: TokenPurpose) -> OneTimeTok
 
 
 def issue_first_tokens(
-    db: Session, *, recipients: Sequence[tuple[int, str]], purpose: TokenPurpose
-) -> Sequence[int]:
+    db: Session, *, recipients: Mapping[int, str], purpose: TokenPurpose
+) -> Mapping[int, int]:
     """Make a token for each of some new users, given by id and e-mail, and return the tokens' ids
-    in the same order.
+    by those of the users.
     """
     ids = draw_ids(db, model=OneTimeToken, count=len(recipients))
+    token_ids = dict(zip(recipients, ids, strict=True))
     tokens = [
-        {"id": token_id, **_new_token(user_id, email, purpose)}
-        for token_id, (user_id, email) in zip(ids, recipients, strict=True)
+        {"id": token_ids[user_id], **_new_token(user_id, email, purpose)}
+        for user_id, email in recipients.items()
     ]
     load_rows(db, model=OneTimeToken, rows=tokens)
-    return ids
+    return token_ids
 
 
 def _new_token(user_id: int, email: str, purpose: TokenPurpose) -> dict[str, Any]:

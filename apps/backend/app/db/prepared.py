@@ -95,8 +95,9 @@ class Prepared:
     ) -> Sequence[Sequence[Any]]:
         self.runs += 1
         driver: Any = lent.dbapi_connection
-        name = None if EXPLAINED in options else self._new_name(lent)
-        if name is not None:
+        name = None
+        if EXPLAINED not in options and self._is_to_be_prepared(lent):
+            name = f"backdesk_{self._key}_{secrets.token_hex(4)}"  # It has never heard that one.
             text = f"PREPARE {name} AS {self._numbered}; {self._execution(name)}"
         else:
             text = self._sql if EXPLAINED in options else self._text(lent)
@@ -125,12 +126,6 @@ class Prepared:
             return False
         known: dict[str, str] = lent.info.setdefault(_KNOWN, {})
         return self._key not in known and len(known) < MOST_PREPARED
-
-    def _new_name(self, lent: PoolProxiedConnection) -> str | None:
-        """Return a name that the connection has never heard; None where it needs none."""
-        if not self._is_to_be_prepared(lent):
-            return None
-        return f"backdesk_{self._key}_{secrets.token_hex(4)}"
 
     @cached_property
     def _compiled(self) -> Any:

@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
@@ -40,12 +39,6 @@ JOB_THREADS: Final = 1
 ORIGIN: Final = "origin"  # The key of a session's `info`: who is at work in it.
 _REHEARSAL: Final = "rehearsal"  # Likewise: nothing of it is to stay.
 
-# PostgreSQL looks whether anybody is still there, also while it has nothing to send.
-_FOR_EXPORTS: Final = {
-    "application_name": "backdesk-export",
-    "client_connection_check_interval": "1s",
-}
-
 _building = threading.Lock()
 
 
@@ -70,7 +63,9 @@ def _database() -> _Database:
 @lru_cache
 def _build() -> _Database:
     settings = get_settings()
-    engine = _create_engine(settings)
+    long_ones = settings.IMPORTS_AT_ONCE + settings.EXPORTS_AT_ONCE
+    threads = settings.DB_POOL_SIZE + long_ones + HASHES_AT_ONCE + JOB_THREADS
+    engine = _engine_of(settings, size=threads)  # A connection for every one of them.
     reading = engine.execution_options(**{SINGLE_STATEMENTS: True})
     exporting = _create_export_engine(settings)
     options: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
@@ -83,18 +78,18 @@ def _build() -> _Database:
     )
 
 
-def _create_engine(settings: Settings) -> Engine:
-    long_ones = settings.IMPORTS_AT_ONCE + settings.EXPORTS_AT_ONCE
-    threads = settings.DB_POOL_SIZE + long_ones + HASHES_AT_ONCE + JOB_THREADS
-    return _engine_of(settings, size=threads)  # A connection for every one of them.
-
-
 def _create_export_engine(settings: Settings) -> Engine:
     """Of connections with other settings. They are kept: a new one costs as much as some thousand
     rows.
     """
-    seconds, size = settings.EXPORT_TIMEOUT_SECONDS, settings.EXPORTS_AT_ONCE
-    engine = _engine_of(settings, size=size, seconds=seconds, more=_FOR_EXPORTS)
+    engine = _engine_of(
+        settings,
+        size=settings.EXPORTS_AT_ONCE,
+        seconds=settings.EXPORT_TIMEOUT_SECONDS,
+        application_name="backdesk-export",
+        # It looks whether anybody is still there, also while it has nothing to send.
+        client_connection_check_interval="1s",
+    )
     if settings.is_sqlite:
         return engine.execution_options(**{SINGLE_STATEMENTS: True})  # It must keep no writer out.
     allow_copying(engine)
@@ -108,12 +103,7 @@ def create_migration_engine() -> Engine:
 
 
 def _engine_of(
-    settings: Settings,
-    *,
-    url: URL | None = None,
-    size: int,
-    seconds: float | None = None,
-    more: Mapping[str, str] = MappingProxyType({}),
+    settings: Settings, *, url: URL | None = None, size: int, seconds: float = 0, **more: str
 ) -> Engine:
     engine = create_engine(
         url or settings.database_url,
@@ -124,25 +114,26 @@ def _engine_of(
         hide_parameters=True,
         connect_args=_connect_args(settings),
     )
-    _adapt(engine, settings, seconds=seconds or settings.STATEMENT_TIMEOUT_SECONDS, more=more)
-    return engine
-
-
-def _adapt(engine: Engine, settings: Settings, *, seconds: float, more: Mapping[str, str]) -> None:
+    seconds = seconds or settings.STATEMENT_TIMEOUT_SECONDS
     if settings.is_sqlite:
         with suppress(OSError):  # Connecting tells what is wrong with the place.
             folder = Path(str(settings.database_url.database)).parent
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         sqlite.adapt(engine, statement_seconds=seconds)
     else:
-        event.listen(engine, "connect", partial(_set_up, {**_server_settings(seconds), **more}))
-        event.listen(engine, "begin", _open_transaction)
-        event.listen(engine, "reset", end_open_transaction)
-        event.listen(engine, "handle_error", _leave_useless)
-        heed_options(engine)
+        _adapt_to_postgresql(engine, _server_settings(seconds) | more)
     note_borrowers(engine)
     event.listen(engine, "checkin", _note_return)
     event.listen(engine, "checkout", _ping_if_idle)
+    return engine
+
+
+def _adapt_to_postgresql(engine: Engine, values: Mapping[str, str]) -> None:
+    event.listen(engine, "connect", partial(_set_up, values))
+    event.listen(engine, "begin", _open_transaction)
+    event.listen(engine, "reset", end_open_transaction)
+    event.listen(engine, "handle_error", _leave_useless)
+    heed_options(engine)
 
 
 @contextmanager
@@ -245,8 +236,7 @@ def _open_transaction(connection: Connection) -> None:
 
 def _leave_useless(context: ExceptionContext) -> None:
     """Connect anew where that helps."""
-    sqlstate = getattr(context.original_exception, "pgcode", None)
-    if sqlstate in USELESS:
+    if getattr(context.original_exception, "pgcode", None) in USELESS:
         context.is_disconnect = True
 
 

@@ -3,7 +3,7 @@
 The headers are those of draft-ietf-httpapi-ratelimit-headers: lists of structured fields.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from starlette.types import Scope
@@ -15,10 +15,8 @@ STANDINGS: Final = "rate_limits"
 
 
 def rate_limit_headers(scope: Scope) -> Sequence[tuple[bytes, bytes]]:
-    counted = scope["state"].get(STANDINGS)
-    standings: list[Standing] = (
-        [one for limit in counted.values() for one in limit] if counted else []
-    )
+    counted: Mapping[str, Sequence[Standing]] = scope["state"].get(STANDINGS, {})
+    standings = [one for limit in counted.values() for one in limit]
     if not standings:
         return ()
     policies = (f'"{s.window.name}";q={s.window.quota};w={s.window.seconds}' for s in standings)

@@ -76,7 +76,9 @@ def _deliver(letter: OutgoingEmail, token: OneTimeToken | None, mailer: Mailer) 
         return _bury(letter, f"given up after {MAX_ATTEMPTS} attempts, the last unfinished")
     has_link = letter.template in crud_letter.LINK_PURPOSES
     if not letter.parameters or (has_link and (token is None or not is_usable(token))):
-        return _drop(letter)
+        # Nothing went wrong: a newer letter has replaced it, say, or it was nobody's and is gone.
+        error = "not sent: its link was used, replaced or withdrawn, or is past its time"
+        return _bury(letter, error, outcome="dropped")
     try:
         mailer.send(_write(letter, token))
     except NeverError as error:
@@ -119,17 +121,9 @@ def _fail(letter: OutgoingEmail, error: str) -> str:
     return "postponed"
 
 
-def _drop(letter: OutgoingEmail) -> str:
-    """Nothing went wrong: a newer letter has replaced it, say, or it was nobody's and is gone."""
-    error = "not sent: its link was used, replaced or withdrawn, or is past its time"
+def _bury(letter: OutgoingEmail, error: str, *, outcome: str = "dead") -> str:
     with unit_of_work() as db:
         crud_letter.bury(db, letter=letter, error=error)
-    log.info("letter dropped", letter_id=letter.id, template=letter.template)
-    return "dropped"
-
-
-def _bury(letter: OutgoingEmail, error: str) -> str:
-    with unit_of_work() as db:
-        crud_letter.bury(db, letter=letter, error=error)
-    log.error("letter not sent", letter_id=letter.id, template=letter.template, error=error)
-    return "dead"
+    tell = log.error if outcome == "dead" else log.info
+    tell("letter not sent", letter_id=letter.id, template=letter.template, error=error)
+    return outcome

@@ -86,7 +86,7 @@ def refresh(
     Each is good for one use. Using a spent one again ends the session, except within 10 seconds,
     where two tabs that refresh at once get the same.
     """
-    session = crud_session.refresh_session(db, refresh_token=given.text)
+    session = crud_session.refresh_session(db, refresh_token=given.refresh_token)
     return _answer(request, response, session, in_cookies=given.is_cookie)
 
 
