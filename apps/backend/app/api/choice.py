@@ -15,6 +15,7 @@ from app.schemas.base import MAX_BULK, MAX_SAFE_INTEGER
 from app.schemas.bulk import BulkChoice, Choice, TooManyRowsError
 from app.schemas.listing import Filter, ListQuery
 
+_NEGATIONS: Final = frozenset({"ne", "outside"})
 _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "gt": operator.gt,
     "gte": operator.ge,
@@ -59,8 +60,9 @@ def _read_filter(wanted: dict[str, Any], parameters: ListParameters) -> ListQuer
         if _is_blank(name, value):
             raise _refusal(f"{name} must not be blank.", "filter")
     for one in query.filters:
-        if not parameters.is_nullable(one.field) and _lets_all_pass(one):
-            raise _refusal(f"The filter of {one.field} would leave nothing out.", "filter")
+        leaves_nulls_out = parameters.is_nullable(one.field) and one.operator not in _NEGATIONS
+        if not leaves_nulls_out and _lets_all_pass(one):
+            raise _refusal(f"{one.field}: this filter would match every record.", "filter")
     return query
 
 
@@ -75,20 +77,22 @@ def _is_blank(name: str, value: Any) -> bool:
 
 def _lets_all_pass(one: Filter) -> bool:
     """Whatever the records are: every choice is listed, or the bound is beyond what there can be.
-    Ids and versions begin with 1; nothing was made before 1970, or will have been tomorrow.
+    Ids and versions begin with 1; nothing was made before 1970, or will have been tomorrow; texts
+    lie between the first and the last visible character.
     """
     kind: Any = type(next(iter(one.values), None))
     if one.operator == "eq":
         choices = {True, False} if kind is bool else set(kind) if issubclass(kind, Enum) else {None}
         return choices <= set(one.values)
     bounds: dict[Any, Any] = {
-        int: (1, MAX_SAFE_INTEGER),
+        int: (1, MAX_SAFE_INTEGER - 1),
+        str: ("!", "\U0010fffd"),
         datetime: (datetime(1970, 1, 1, tzinfo=UTC), utc_now()),
     }
     if kind not in bounds:
         return False
     least, most = bounds[kind]
-    if one.operator in {"ne", "outside"}:
+    if one.operator in _NEGATIONS:
         return all(value < least or value > most for value in one.values)
     passes = _COMPARISONS.get(one.operator, lambda *_: False)
     return all(any(passes(end, value) for value in one.values) for end in (least, most))

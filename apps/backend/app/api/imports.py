@@ -62,7 +62,7 @@ GivenOnConflict = Annotated[
 
 class UnknownFormatError(InvalidInputError):
     code = "UNKNOWN_FILE_FORMAT"
-    text = "Say with format= whether this is csv, jsonl, xlsx or ods: its name and type do not."
+    text = "Unknown file format. Set `format` to csv, jsonl, xlsx or ods."
     field = "file"
 
 

@@ -231,7 +231,7 @@ class ListParameters:
             )
             bound = most if is_looked_up else MOST_COMPARED
             if counts[name] > bound or sum(counts.values()) > most:
-                raise ParameterError(name, f"At most {bound} values are possible in one request.")
+                raise ParameterError(name, f"At most {bound} values are allowed in one request.")
 
     def _sort_keys(self, given: Sequence[str]) -> Iterator[SortKey]:
         seen = set()

@@ -1,5 +1,7 @@
 import json
+from collections.abc import Collection
 from email.message import Message
+from urllib.parse import unquote_to_bytes
 
 from fastapi import HTTPException, Request
 
@@ -26,20 +28,36 @@ async def refuse_other_media_type(request: Request, *, is_form: bool) -> None:
     if body and not _fits(content_type, is_form=is_form):
         wanted = "application/x-www-form-urlencoded" if is_form else JSON
         raise UnsupportedMediaTypeError(wanted=wanted)
-    if not is_form and not json.detect_encoding(body).startswith("utf-8"):
-        raise HTTPException(400)  # Python's own reader would take UTF-16 as well.
+    plain = unquote_to_bytes(body) if is_form and UPLOAD not in content_type else body
+    if not _is_utf8(plain, is_json=not is_form):
+        raise HTTPException(400)
+
+
+def _is_utf8(body: bytes, *, is_json: bool) -> bool:
+    """Python's own readers would take JSON in UTF-16, and any byte in a form."""
+    if is_json:
+        return json.detect_encoding(body).startswith("utf-8")
+    try:
+        unquote_to_bytes(body).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def refuse_no_upload(request: Request) -> None:
     """Raises UnsupportedMediaTypeError."""
-    if _media_type(request.headers.get("content-type", "")).get_content_type() != UPLOAD:
+    if not _is_form(request.headers.get("content-type", ""), {UPLOAD}):
         raise UnsupportedMediaTypeError(wanted=UPLOAD)
 
 
 def _fits(content_type: str, *, is_form: bool) -> bool:
-    if is_form:
-        return _media_type(content_type).get_content_type() in FORMS
-    return is_json(content_type)
+    return _is_form(content_type, FORMS) if is_form else is_json(content_type)
+
+
+def _is_form(content_type: str, kinds: Collection[str]) -> bool:
+    """A form is in UTF-8, whatever else it says of itself."""
+    message = _media_type(content_type)
+    return message.get_content_type() in kinds and message.get_content_charset("utf-8") == "utf-8"
 
 
 def is_json(content_type: str) -> bool:

@@ -32,7 +32,7 @@ _Job = tuple[str, Callable[[], Any], asyncio.Future[Any]]  # First, whose it is.
 
 class TooManyWaitingError(UnavailableError):
     code = "TOO_MANY_WAITING"
-    text = "Too many requests of yours are waiting here. Try again in a moment."
+    text = "You have too many requests waiting. Try again in a moment."
 
 
 class _Jobs:

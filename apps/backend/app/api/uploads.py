@@ -23,7 +23,7 @@ MOST_SENDING: Final = 16
 
 class TooManyImportsError(UnavailableError):
     code = "TOO_MANY_IMPORTS"
-    text = "As many imports as may wait here are waiting. Try again in a moment."
+    text = "Too many imports are waiting. Try again in a moment."
 
 
 class UploadRoute(LongRoute):

@@ -52,6 +52,7 @@ def serve(
     settings = _reachable_at(host, port)
     _refuse_taken_port(host, port)
     _warn_of_database()
+    longest = max(settings.REQUEST_TIMEOUT_SECONDS, settings.IMPORT_TIMEOUT_SECONDS)
     options: dict[str, Any] = {
         "app": "app.cli.server:app_to_serve",
         "factory": True,
@@ -65,7 +66,7 @@ def serve(
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,
-        "timeout_graceful_shutdown": math.ceil(settings.REQUEST_TIMEOUT_SECONDS) + GRACE_SECONDS,
+        "timeout_graceful_shutdown": math.ceil(longest) + GRACE_SECONDS,
         "timeout_worker_healthcheck": WORKER_START_SECONDS,
     }
     if reload or settings.WEB_CONCURRENCY == 1:

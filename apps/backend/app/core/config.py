@@ -382,7 +382,7 @@ class Settings(BaseSettings):
             text = "must hold addresses or networks such as 10.0.0.0/8, not names or *"
             raise ValueError(text) from None
         if share >= MAX_TRUSTED_SHARE and not _is_local(info):
-            raise ValueError("must not hold so many addresses: anyone could choose their own")
+            raise ValueError("covers too many addresses: anyone could choose their own")
         return value
 
     @field_validator("SMTP_USER")

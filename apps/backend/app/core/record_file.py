@@ -22,12 +22,13 @@ from app.core.spreadsheet import read_harmless
 from app.core.text import fold
 
 MAX_ROWS: Final = 200_000
+MAX_LINES: Final = 5 * MAX_ROWS  # A text may have several.
 # The longest text that a field takes, as JSON that escapes every character, and the rest.
 MAX_LINE_BYTES: Final = 512 * 1024
 MAX_TOLD: Final = 20
 DELIMITERS: Final = ("\0", ",", ";", "\t")  # The first is in no text: for a single column.
 # What may stand in the first line, for Excel: `sep=;`.
-TOLD_DELIMITER: Final = re.compile(r'"?sep=(\t|\\t|[^\w\s"])"?\s*', re.IGNORECASE)
+TOLD_DELIMITER: Final = re.compile(r'"?sep=(\t|\\t|[^\w\s"])"?\1*\s*', re.IGNORECASE)
 
 Cell = str | bool | None  # An empty one is None, an error is False.
 NO_OBJECT: Final = "Must be a JSON object."
@@ -118,6 +119,8 @@ class RecordFile:
                 break
             if len(line) > MAX_LINE_BYTES:
                 raise UnreadableFileError(line=number, reason="is too long")
+            if number > MAX_LINES:
+                raise TooManyRowsError(most=MAX_ROWS)
             with suppress(UnicodeDecodeError):
                 if "\0" not in line.decode():  # UTF-16 has them beside Latin letters.
                     continue
@@ -172,7 +175,7 @@ class RecordFile:
     def _names(self, heading: Sequence[Cell]) -> Sequence[str]:
         """Raises WrongColumnsError. Spreadsheets write empty columns at the end."""
         names = [_name_of(cell) for cell in heading]
-        while not names[-1]:
+        while names and not names[-1]:
             names.pop()
         known = self.known | self.read_only
         wrong = {

@@ -18,11 +18,12 @@ from python_calamine import CalamineWorkbook
 
 MAX_UNPACKED_BYTES: Final = 2**28
 MAX_MEMORY_BYTES: Final = 2**30
+MAX_HEIGHT: Final = 250_000  # No import has so many rows.
 
 # The library gives an error as an empty cell. So the file is changed: there it becomes this text.
 ERROR: Final = "\U0010fffd"
 _XLSX_ERROR: Final = re.compile(
-    rb"""(<(?:\w+:)?c\b[^<>]*\bt=["'])e(["'][^<>]*>(?:<[\w:]*f\b[^<>]*(?:/>|>[^<]*</[\w:]*f>))?<[\w:]*v>)[^<]*"""
+    rb"""(<(?:\w+:)?c\b[^<>]{0,99}\bt=["'])e(["'][^<>]{0,99}>(?:<[\w:]*f\b[^<>]*(?:/>|>[^<]*</[\w:]*f>))?<[\w:]*v>)[^<]*"""
 )
 _ODS_ERROR: Final = re.compile(
     rb"""(\boffice:string-value=")("[^<>]*\bcalcext:value-type="error")"""
@@ -41,6 +42,8 @@ def main() -> None:
     workbook = CalamineWorkbook.from_object(_with_told_errors(sys.stdin.buffer))
     sheets = map(workbook.get_sheet_by_name, workbook.sheet_names)
     first = next((sheet for sheet in sheets if sheet.height), None)
+    if first and first.height > MAX_HEIGHT:
+        sys.exit("These are too many rows.")
     for row in first.iter_rows() if first else ():
         sys.stdout.write(json.dumps([_text_of(cell) for cell in row]) + "\n")
 

@@ -14,6 +14,7 @@ from app.core.errors import (
     NotFoundError,
 )
 from app.core.spreadsheet import plain_text
+from app.core.text import fold
 from app.crud import audit as crud_audit
 from app.crud.bulk import differences
 from app.crud.chosen import Chosen
@@ -40,7 +41,7 @@ class RowRefusedError(InvalidInputError):
 
 
 class RowOutdatedError(ChangedMeanwhileError):
-    text = "This is no longer the version of the record. Export it again."
+    text = "The record has changed since this version. Export it again."
     field = "version"
 
 
@@ -132,8 +133,10 @@ class Importing:
 
 
 def given_id(values: Values) -> int | None:
-    text = str(values.get("id") or "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 17 else None
+    """Read it as the schema does; 0, which nobody has, is one that it refuses."""
+    text = fold(str(values.get("id") or ""))
+    is_id = text.isascii() and text.isdecimal() and len(text) < 17
+    return int(text) if is_id else 0 if text else None
 
 
 def lock_records(

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core.config import Settings
 from app.core.errors import UnavailableError
 from app.middleware.problem import problem_response
+from app.middleware.raw_headers import PROBES
 
 OVERLOADED: Final = "OVERLOADED"
 MAX_ARRIVING_BYTES: Final = 64 * 1024**2
@@ -37,7 +38,7 @@ class AdmissionMiddleware:
         self.arriving_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].startswith("/health"):
+        if scope["path"] in PROBES:
             await self.app(scope, receive, send)
         elif len(self.in_flight) >= self.limit:
             detail, headers = OverloadedError.text, {"Retry-After": "2"}

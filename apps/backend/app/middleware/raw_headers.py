@@ -1,6 +1,11 @@
 """What a request says, before anything has parsed it."""
 
+from typing import Final
+
 from starlette.types import Scope
+
+# Asked by address, and whatever else is the matter.
+PROBES: Final = frozenset({"/health", "/health/", "/health/ready", "/health/ready/"})
 
 
 def first_header(scope: Scope, name: bytes) -> str | None:

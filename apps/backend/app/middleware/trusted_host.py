@@ -8,7 +8,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.middleware.problem import problem_response
-from app.middleware.raw_headers import first_header
+from app.middleware.raw_headers import PROBES, first_header
 
 HOST_NOT_ALLOWED: Final = "HOST_NOT_ALLOWED"
 
@@ -27,7 +27,7 @@ class HostMiddleware:
         self.endings = tuple(host[1:] for host in hosts if host.startswith("*"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].startswith("/health") or self._knows(scope):
+        if scope["path"] in PROBES or self._knows(scope):
             await self.app(scope, receive, send)
             return
         log.warning("host refused", host=first_header(scope, b"host"))

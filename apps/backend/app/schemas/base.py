@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError
 from app.core.clock import time_zone
 from app.core.config import get_settings
 from app.core.errors import InvalidInputError
-from app.core.text import fold, trim
+from app.core.text import KEY_LENGTH, fold, trim, visible
 
 FIRST_YEAR: Final = 2
 LAST_YEAR: Final = 9998
@@ -52,8 +52,18 @@ def text_as(change: Callable[[str], str]) -> BeforeValidator:
 
 TRIMMED: Final = text_as(trim)
 CELL: Final = text_as(fold)  # Choices and figures in files.
+INVISIBLE_IS_EMPTY: Final = text_as(lambda text: text if visible(text) else "")
 EMPTY_IS_NULL: Final = WrapValidator(lambda value, read: None if value == "" else read(value))
 
+
+def _refuse_long_key(value: str) -> str:
+    """Some characters are compared as several: PostgreSQL's indexes could not hold all of them."""
+    if not value.isascii() and len(fold(value)) > KEY_LENGTH:
+        raise PydanticCustomError("long_key", "Too long: some characters count as several.")
+    return value
+
+
+COMPARED: Final = AfterValidator(_refuse_long_key)  # Sorted and searched by its folded form.
 
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 

@@ -15,7 +15,7 @@ from app.schemas.user import UserBulkChanges
 
 class TooManyRowsError(InvalidInputError):
     code = "TOO_MANY_ROWS"
-    text = "{count} are too many: at most {most} are possible in one request."
+    text = "Too many: {count}. At most {most} are allowed in one request."
 
     def __init__(self, *, count: int, field: str) -> None:
         super().__init__(count=count, most=MAX_BULK)

@@ -7,8 +7,10 @@ from pydantic import Field
 from app.core.text import LINE, LINES
 from app.schemas.base import (
     CELL,
+    COMPARED,
     DIGITS,
     EMPTY_IS_NULL,
+    INVISIBLE_IS_EMPTY,
     MAX_BULK,
     TRIMMED,
     ImportSchema,
@@ -28,12 +30,16 @@ class ItemStatus(StrEnum):
 
 
 Title = Annotated[
-    str, Field(min_length=1, max_length=200, pattern=LINE, examples=["Desk lamp"]), TRIMMED
+    str,
+    Field(min_length=1, max_length=200, pattern=LINE, examples=["Desk lamp"]),
+    COMPARED,
+    TRIMMED,
 ]
 Description = Annotated[
     str,
     Field(max_length=20_000, pattern=LINES, examples=["Brass, with a green shade."]),
     EMPTY_IS_NULL,
+    INVISIBLE_IS_EMPTY,
 ]
 StatusName = Annotated[ItemStatus, Field(strict=False)]
 

@@ -4,17 +4,26 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from app.core.text import LINE, LINES
-from app.schemas.base import EMPTY_IS_NULL, TRIMMED, InputSchema, RecordId, Schema
+from app.schemas.base import (
+    COMPARED,
+    EMPTY_IS_NULL,
+    INVISIBLE_IS_EMPTY,
+    TRIMMED,
+    InputSchema,
+    RecordId,
+    Schema,
+)
 from app.schemas.user import UserPublic
 
 Tokens = Annotated[int, Field(ge=1, le=10**9, examples=[250])]
 Kind = Annotated[
-    str, Field(min_length=1, max_length=50, pattern=LINE, examples=["summary"]), TRIMMED
+    str, Field(min_length=1, max_length=50, pattern=LINE, examples=["summary"]), COMPARED, TRIMMED
 ]
 Note = Annotated[
     str,
     Field(max_length=500, pattern=LINES, examples=["Minutes of Monday's meeting"]),
     EMPTY_IS_NULL,
+    INVISIBLE_IS_EMPTY,
 ]
 
 MonthlyUse = Annotated[int, Field(description="In this month (UTC).")]

@@ -13,6 +13,7 @@ from app.core.permissions import Permission, Role
 from app.core.text import LINE, fold, normalise, trim
 from app.schemas.base import (
     CELL,
+    COMPARED,
     DIGITS,
     EMPTY_IS_NULL,
     MAX_BULK,
@@ -89,7 +90,7 @@ Username = Annotated[
     EMPTY_IS_NULL,
     text_as(normalise_username),
 ]
-_Line = Annotated[str, Field(max_length=100, pattern=LINE), EMPTY_IS_NULL, TRIMMED]
+_Line = Annotated[str, Field(max_length=100, pattern=LINE), COMPARED, EMPTY_IS_NULL, TRIMMED]
 FullName = Annotated[_Line, Field(examples=["Ann Lee"])]
 Department = Annotated[_Line, Field(examples=["Sales"])]
 DepartmentName = TypeAliasType("DepartmentName", str)  # So that OpenAPI names it.
