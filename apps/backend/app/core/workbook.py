@@ -92,12 +92,14 @@ def _bounded(rows: Iterable[_Cells], folder: str, most_bytes: int) -> Iterator[_
 
 def _writable(value: Any) -> Any:
     """Raises CellTooLongError, where the library would cut the text."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).replace(tzinfo=None)
-    cell = json_text(value) if isinstance(value, dict | list) else value
-    if isinstance(cell, str) and len(cell) > MAX_CELL_CHARACTERS:
+    match value:
+        case datetime():
+            return value.astimezone(UTC).replace(tzinfo=None)
+        case dict() | list():
+            value = json_text(value)
+    if isinstance(value, str) and len(value) > MAX_CELL_CHARACTERS:
         raise CellTooLongError(most=MAX_CELL_CHARACTERS)
-    return cell
+    return value
 
 
 def unpack_workbook(file: BinaryIO) -> None:
