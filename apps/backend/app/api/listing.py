@@ -44,6 +44,7 @@ from app.schemas.base import (
     refuse_unstorable_text,
 )
 from app.schemas.listing import Filter, ListQuery, Operator, SortKey
+from app.schemas.user import email_as_stored
 
 DEFAULT_LIMIT: Final = 100
 KEPT_QUERIES: Final = 500
@@ -65,6 +66,12 @@ def _read_search(text: str) -> str | None:
     if len(words) > MOST_WORDS:
         raise PydanticCustomError("words", f"Must have at most {MOST_WORDS} different words.")
     return text.strip() if words else None
+
+
+def _with_stored_emails(text: str | None) -> str | None:
+    """Write the addresses among the words as the stored ones are."""
+    words = (email_as_stored(word) if "@" in word else word for word in (text or "").split())
+    return " ".join(words) or None
 
 
 _Search = Annotated[_Text, Field(max_length=200), AfterValidator(_read_search)]
@@ -140,6 +147,9 @@ class ListParameters:
             )
             for parameter, (_, operator, annotation) in self._filters.items()
         }
+        if email_as_stored in schema.stored_as.values():
+            search = Annotated[_Search, AfterValidator(_with_stored_emails)]
+            fields["q"] = (Annotated[list[search], _ONCE], [])  # type: ignore[valid-type]
         if trash_for is not None:
             fields["deleted"] = (Annotated[list[bool], _ONCE], [False])
         self._read_text = lru_cache(maxsize=KEPT_QUERIES)(self._parsed)  # Panels repeat themselves.

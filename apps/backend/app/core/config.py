@@ -37,7 +37,9 @@ ASYNC_DRIVERS: Final = frozenset({"aiosqlite", "asyncpg", "psycopg_async", "aiop
 
 TextList = Annotated[list[str], NoDecode]
 _RATE: Final = r"[1-9][0-9]* ?/ ?([1-9][0-9]*)? ?(second|minute|hour|day)"
-_HOST: Final = r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]+\]?"
+_HOST: Final = (
+    r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[?[0-9A-Fa-f]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]?"
+)
 
 
 def _refuse_no_rate(value: str) -> str:

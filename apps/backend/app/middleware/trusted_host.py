@@ -37,5 +37,7 @@ class HostMiddleware:
 
     def _knows(self, scope: Scope) -> bool:
         given = [value for name, value in scope["headers"] if name == b"host"]
-        found = _HOST.fullmatch(given[0].decode("latin-1").lower()) if len(given) == 1 else None
+        found = (
+            _HOST.fullmatch(given[0].decode("latin-1").strip().lower()) if len(given) == 1 else None
+        )
         return found is not None and (found[1] in self.names or found[1].endswith(self.endings))

@@ -272,6 +272,7 @@ MUNICH = "ann@xn--mnchen-3ya.example"
         ({"username": "MUNICH.ann"}, True),
         ({"username": "\uff4d\uff55nich.ann "}, True),
         ({"full_name": " Ann Lee "}, True),
+        ({"q": "ann@MÜNCHEN.example lee"}, True),
     ],
 )
 @pytest.mark.parametrize("dialect", ["native", "simple-rest", "export", "bulk"])
