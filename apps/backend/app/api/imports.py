@@ -92,7 +92,7 @@ def open_upload(
 def template_columns(schema: type[ImportSchema]) -> list[str]:
     """An `id` is for the end: most rows have none."""
     names = [name for name, field in schema.model_fields.items() if not field.exclude]
-    return list(dict.fromkeys([*names, schema.key]))
+    return sorted({**dict.fromkeys(names), schema.key: None}, key="id".__eq__)
 
 
 def read_chunks(
