@@ -149,7 +149,7 @@ class ListParameters:
         }
         if email_as_stored in schema.stored_as.values():
             search = Annotated[_Search, AfterValidator(_with_stored_emails)]
-            fields["q"] = (Annotated[list[search], _ONCE], [])  # type: ignore[valid-type]
+            fields["q"] = (Annotated[list[search], _ONCE], [])
         if trash_for is not None:
             fields["deleted"] = (Annotated[list[bool], _ONCE], [False])
         self._read_text = lru_cache(maxsize=KEPT_QUERIES)(self._parsed)  # Panels repeat themselves.
