@@ -89,7 +89,7 @@ class OneVisitRoute(APIRoute):
 
 
 def _with_either_slash(path: re.Pattern[str]) -> re.Pattern[str]:
-    """Whether clients end a path with a slash is a matter of taste; a redirect would cost them."""
+    """Accept the path with and without a trailing slash, without a redirect."""
     bare = path.pattern.removesuffix("$").removesuffix("/?").removesuffix("/")
     return re.compile(f"{bare}/?$")
 

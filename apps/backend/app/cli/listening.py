@@ -83,7 +83,7 @@ def end_after(seconds: float, app: FastAPI) -> None:
 
     def handle(number: int, frame: FrameType | None) -> None:
         if app.state.is_ending:
-            if number == signal.SIGINT:  # A second Ctrl-C is in a hurry.
+            if number == signal.SIGINT:  # A second Ctrl-C skips the delay.
                 ends[number](number, frame)
         elif number == signal.SIGTERM or parent_process() is None:  # Else the parent tells, too.
             app.state.is_ending = True

@@ -85,7 +85,7 @@ class _Token:
 
 
 def hash_password(password: str) -> str:
-    """Hash the one form (NFKC) that keyboards' different ones come to."""
+    """Hash the NFKC form: keyboards differ in how they compose accents."""
     with _hashing:
         return str(_passwords.hash(normalise(password)))
 
