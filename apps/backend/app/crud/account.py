@@ -141,7 +141,7 @@ def change_password(
 
 
 def _note(db: Session, *, email: str, action: str, **more: Any) -> None:
-    """The INSERT itself looks the owner up, so that known and unknown addresses take the same time."""
+    """Look the owner up in the INSERT: known and unknown addresses take the same time."""
     owner = select(User.id).where(User.email == email, User.is_active, User.deleted_at.is_(None))
     owner_id = owner.scalar_subquery()  # In an INSERT, which no criterion reaches into.
     crud_audit.record(db, action=action, resource_type="user", resource_id=owner_id, **more)
