@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from app.api.answers import answer_deleted, name_location
 from app.api.credentials import HashedPasswords, NewHashedPassword, hash_new_password
@@ -126,11 +126,12 @@ def get_departments(
     actor: CurrentUser,
     q: Annotated[
         str,
+        Field(max_length=200),
         AfterValidator(refuse_unstorable_text),
-        Query(max_length=200, description="What the name contains, without regard to case."),
+        Query(description="What the name contains, without regard to case."),
     ] = "",
     limit: Annotated[
-        int, DIGITS, Query(ge=1, le=MAX_BULK, description="How many are suggested.")
+        int, Field(ge=1, le=MAX_BULK), DIGITS, Query(description="How many are suggested.")
     ] = 100,
 ) -> Sequence[str | None]:
     """Suggest departments of the users whom you may see, by name, each in one spelling."""
