@@ -19,7 +19,7 @@ from tests.faults.processes import ServerProcess, running
 from tests.faults.product import ITEMS, TIMES
 from tests.services.postgresql import PostgreSQL, run
 
-THREADS: Final = int(TIMES["DB_POOL_SIZE"])
+THREADS: Final = int(TIMES["DB_POOL_SIZE"]) - 1  # The share of one user.
 REQUESTS: Final = 2 * THREADS
 
 
