@@ -42,7 +42,7 @@ class Counting:
         self.bound = bound
         self.has_one_plan = has_one_plan
         self.same_rows = same_rows
-        self.was_beyond = False  # The last time, whoever asked.
+        self.was_beyond = False  # The last time; only of the same rows.
         self._rows = matching
         self._deleted = deleted
 
@@ -77,19 +77,20 @@ def count_rows(
     """
     if to_end and (counted := _count(db, counting.to_end, values)) is not None:
         return Total(counted)
-    if counting.same_rows and counting.was_beyond:
+    if counting.was_beyond:
         estimate = _estimate(db, counting, values)
         if estimate is not None and estimate > 2 * counting.bound:
             return Total(estimate, is_estimated=True)
     counted = _count(db, counting.to_bound, values)
-    counting.was_beyond = counted is None or counted > counting.bound
-    if counted is not None and counted <= counting.bound:
+    is_beyond = counted is not None and counted > counting.bound
+    counting.was_beyond = counting.same_rows and is_beyond
+    if counted is not None and not is_beyond:
         return Total(counted)
-    return _beyond(db, counting, values, at_least=counted or 0)
+    return beyond(db, counting, values, at_least=counted or 0)
 
 
-def _beyond(db: Session, counting: Counting, values: Mapping[str, Any], *, at_least: int) -> Total:
-    """SQLite counts what is in its own process to the end, if it can in time."""
+def beyond(db: Session, counting: Counting, values: Mapping[str, Any], *, at_least: int) -> Total:
+    """Estimate. SQLite counts what is in its own process to the end, if it can in time."""
     estimate = _estimate(db, counting, values)
     if estimate is not None:
         return Total(max(estimate, at_least), is_estimated=True)

@@ -23,7 +23,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.config import get_settings
 from app.crud.conditions import conditions_of, is_nullable
-from app.crud.counting import Counting, Total, count_rows, give_up_in_time
+from app.crud.counting import Counting, Total, beyond, count_rows, give_up_in_time
 from app.crud.cursor import CursorUnsupportedSortError, has_cursor, make_cursor, read_cursor
 from app.crud.list_shape import Asked, Shape, take_apart
 from app.db.base import Base
@@ -158,13 +158,13 @@ def _read(
         return page.all(db, values), None
     bound = get_settings().MAX_EXACT_TOTAL
     counting = counting_of(listing, scope, shape.without_place(), bound)
-    if shape.is_plain and scope is not true() and not counting.was_beyond:
+    if shape.is_plain and scope is not true():
         both = _page_and_count(listing, scope, shape, bound)
         with give_up_in_time() as options:
             rows, counted = both.all_and_last(db, values, **options)
             if counted is None or counted <= bound:
                 return rows, Total(counted or 0)
-        counting.was_beyond = True
+            return rows, beyond(db, counting, values, at_least=counted)
     rows = page.all(db, values)
     return rows, _total(db, counting, values, len(rows))
 
