@@ -52,6 +52,8 @@ def run(connection: Connection) -> None:
         include_object=is_compared,
         render_as_batch=connection.dialect.name == "sqlite",
         compare_server_default=True,
+        # All or nothing, on SQLite too, where two that start at once would run each other's steps.
+        transactional_ddl=True,
         transaction_per_migration=False,
     )
     with context.begin_transaction():
