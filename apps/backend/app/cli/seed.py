@@ -71,7 +71,7 @@ def _add_users(load: Load, bar: Progress, count: int, hashed_password: str) -> N
         quota=get_settings().DEFAULT_TOKEN_QUOTA,
         now=utc_now(),
     )
-    load(User, demo_data.USER_COLUMNS, bar.track(people, total=count, description="Users"))
+    load(User, bar.track(people, total=count, description="Users"))
 
 
 def _owners_with(db: Session, hashed_password: str) -> Sequence[Owner]:
@@ -86,7 +86,7 @@ def _owners_with(db: Session, hashed_password: str) -> Sequence[Owner]:
 
 def _add_items(load: Load, bar: Progress, count: int, owners: Sequence[Owner]) -> None:
     things = demo_data.make_items(count, owners=owners, now=utc_now())
-    load(Item, demo_data.ITEM_COLUMNS, bar.track(things, total=count, description="Items"))
+    load(Item, bar.track(things, total=count, description="Items"))
 
 
 def _add_usage(load: Load, bar: Progress, owners: Sequence[Owner]) -> None:
@@ -94,7 +94,9 @@ def _add_usage(load: Load, bar: Progress, owners: Sequence[Owner]) -> None:
     counters: dict[tuple[int, date], int] = {}
     count = demo_data.count_of_usage(owners)
     entries = demo_data.make_usage(count, owners=owners, now=utc_now(), counters=counters)
-    tracked = bar.track(entries, total=count, description="Usage")
-    load(UsageEvent, demo_data.USAGE_COLUMNS, filter(None, tracked))
-    months = ((*key, tokens) for key, tokens in counters.items())
-    load(UsageMonth, demo_data.MONTH_COLUMNS, months)
+    load(UsageEvent, filter(None, bar.track(entries, total=count, description="Usage")))
+    months = (
+        {"user_id": user_id, "month": month, "tokens": tokens}
+        for (user_id, month), tokens in counters.items()
+    )
+    load(UsageMonth, months)
