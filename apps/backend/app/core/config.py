@@ -112,7 +112,7 @@ class Settings(BaseSettings):
     )
     STAY_ON_ONE_CORE: bool = Field(
         True,
-        description="Whether a process keeps to one core, the least busy one (Linux).",
+        description="Whether a process keeps to one core, each to another (Linux).",
     )
     DB_POOL_TIMEOUT_SECONDS: float = Field(
         5, gt=0, description="How long to wait for a free connection."
