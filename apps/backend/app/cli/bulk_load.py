@@ -12,6 +12,7 @@ from rich.progress import Progress
 from sqlalchemy import Row, insert, text
 from sqlalchemy.orm import Session
 
+from app.db.dialect import is_postgresql
 from app.db.folding import with_folded
 from app.models import Base
 
@@ -31,7 +32,7 @@ def bulk_load(
     that only make reading fast, and the look at foreign keys. Who reads those tables meanwhile
     waits.
     """
-    if db.get_bind().dialect.name != "postgresql":
+    if not is_postgresql(db):
         yield partial(_insert, db)
         return
     db.execute(text("SET LOCAL statement_timeout = 0"))

@@ -13,9 +13,10 @@ from functools import cached_property
 from typing import Any, Final
 
 import psycopg2  # type: ignore[import-untyped]  # Ships no types.
-from sqlalchemy import Insert, Select, Update
+from sqlalchemy import BindParameter, ColumnElement, Insert, Select, Update, bindparam
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.sql.visitors import replacement_traverse
 
 from app.db.driver_session import DriverSession, ReadingSession, UnitOfWork
 from app.db.integrity import postgresql
@@ -168,3 +169,17 @@ class Prepared:
 
     def _execution(self, name: str) -> str:
         return f"EXECUTE {name}{self._places}"
+
+
+def with_values(condition: ColumnElement[bool], values: Mapping[str, Any]) -> ColumnElement[bool]:
+    """Return the condition with the values in it, so that it fits into any statement that is not
+    prepared.
+    """
+
+    def replace(element: Any, **_: Any) -> BindParameter[Any] | None:
+        if not isinstance(element, BindParameter) or element.key not in values:
+            return None
+        return bindparam(None, values[element.key], type_=element.type, unique=True)
+
+    bound: ColumnElement[bool] = replacement_traverse(condition, {}, replace)
+    return bound

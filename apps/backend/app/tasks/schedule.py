@@ -16,9 +16,8 @@ from app.crud.job import JobNotFoundError, JobRunningError, Outcome
 from app.db.borrowing import on_its_own
 from app.db.integrity import cause_of, without_values
 from app.db.session import read_only, unit_of_work
-from app.tasks.clean_up import clean_up
+from app.tasks.clean_up import apply_retention, clean_up
 from app.tasks.deliver_mail import deliver_mail
-from app.tasks.retention import apply_retention
 
 LONGEST_WAIT_AFTER_FAILURE: Final = timedelta(minutes=10)
 
