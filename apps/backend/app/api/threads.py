@@ -109,23 +109,20 @@ def _take_jobs(ready: "SimpleQueue[_Job | None]", at_start: Callable[[], None]) 
     while (job := following or ready.get()) is not None:
         threads, whose, work, future = job
         if not future.cancelled():
-            settle = _outcome_of(work)
+            try:
+                settled = future.set_result, work()
+            except BaseException as error:  # noqa: BLE001  Whoever waits for the future gets it.
+                settled = future.set_exception, error
             with suppress(RuntimeError):  # The loop has ended meanwhile.
-                future.get_loop().call_soon_threadsafe(settle, future)
+                future.get_loop().call_soon_threadsafe(_settle, future, *settled)
+            del settled
         following = threads.note_end(whose)
         del job, threads, work, future  # Whatever they hold must not wait for the next one.
 
 
-def _outcome_of(work: Callable[[], Any]) -> Callable[[asyncio.Future[Any]], None]:
-    try:
-        return partial(_settle, asyncio.Future.set_result, work())
-    except BaseException as error:  # noqa: BLE001  Whoever waits for the future gets it.
-        return partial(_settle, asyncio.Future.set_exception, error)
-
-
-def _settle(tell: Callable[..., None], outcome: Any, future: asyncio.Future[Any]) -> None:
+def _settle(future: asyncio.Future[Any], tell: Callable[[Any], None], outcome: Any) -> None:
     if not future.done():
-        tell(future, outcome)
+        tell(outcome)
 
 
 async def run_in_time(
