@@ -5,11 +5,12 @@ Everything comes in the order of time, so that ids rise with it as they do in a 
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import product
 from random import Random
 from typing import Final
+
+from sqlalchemy import Row
 
 from app.cli.bulk_load import Values
 from app.cli.demo_words import DEPARTMENTS, FIRST_NAMES, KINDS, LAST_NAMES, REMARKS, THINGS
@@ -23,13 +24,8 @@ USUAL_QUOTA: Final = 100_000  # What is consumed where the quota is unlimited go
 _random: Final = Random()  # noqa: S311  Demo data.
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """One of the users made before; they come in the order of time."""
-
-    id: int
-    created_at: datetime
-    token_quota: int | None
+# One of the users made before: id, created_at and token_quota. They come in the order of time.
+Owner = Row[int, datetime, int | None]
 
 
 def make_users(
