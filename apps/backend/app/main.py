@@ -33,7 +33,7 @@ from app.middleware.problem import ProblemMiddleware
 from app.middleware.request_context import RequestContextMiddleware
 from app.middleware.trusted_host import HostMiddleware
 from app.middleware.url_encoding import UrlEncodingMiddleware
-from app.tasks.background import background_jobs
+from app.tasks.schedule import background_jobs
 
 EXPOSED_HEADERS = (
     "Content-Disposition",

@@ -25,7 +25,7 @@ TOP: Final = Path(__file__).resolve().parents[4]
 # Long enough that chance puts none into a random key.
 PLACEHOLDER: Final = re.compile(
     "change|secret|example|placeholder|your[-_]|password|default|please|replace|insert|set[-_]?me|"
-    "random|secure|sample|dummy|backdesk"
+    "random|secure|sample|dummy|backdesk|todo[-_]|fill[-_]|fixme|deploy|production"
 )
 EXAMPLE_ADMIN_PASSWORD: Final = "change-this-password"  # noqa: S105  Refused outside `local`.
 MAX_SHEET_ROWS: Final = 1_048_575  # Of a spreadsheet, below the heading.
@@ -112,7 +112,7 @@ class Settings(BaseSettings):
     )
     STAY_ON_ONE_CORE: bool = Field(
         True,
-        description="Whether a process keeps to one core, the least busy one (Linux).",
+        description="Whether a process keeps to one core, each to another (Linux).",
     )
     DB_POOL_TIMEOUT_SECONDS: float = Field(
         5, gt=0, description="How long to wait for a free connection."
@@ -425,7 +425,8 @@ def _refuse_guessable(key: str) -> None:
     if len(key.encode()) < MIN_KEY_BYTES:
         raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes")
     lowered = key.lower()
-    guesses = zxcvbn(lowered[:72])["guesses_log10"]  # It takes no more.
+    joined = re.sub("[-_. ]", "", lowered)  # So that repeated words are seen as such.
+    guesses = zxcvbn(joined[:72])["guesses_log10"]  # It takes no more.
     if guesses < MIN_KEY_GUESSES or PLACEHOLDER.search(lowered):
         raise ValueError("is a placeholder or a pattern, not a random key")
 

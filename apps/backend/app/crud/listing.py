@@ -27,9 +27,8 @@ from app.crud.counting import Counting, Total, beyond, count_rows, give_up_in_ti
 from app.crud.cursor import CursorUnsupportedSortError, has_cursor, make_cursor, read_cursor
 from app.crud.list_shape import Asked, Shape, take_apart
 from app.db.base import Base
-from app.db.binding import with_values
 from app.db.folding import twins_of
-from app.db.prepared import Prepared
+from app.db.prepared import Prepared, with_values
 from app.models.mixins import in_reach
 from app.schemas.base import Schema
 from app.schemas.listing import ListQuery

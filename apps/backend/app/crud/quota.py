@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import ConflictError, DomainError, TooManyRequestsError
 from app.core.permissions import Principal
 from app.crud import user as crud_user
-from app.db.upsert import upsert
+from app.db.dialect import upsert
 from app.models.usage import UsageMonth
 from app.models.user import User
 

@@ -31,9 +31,8 @@ from app.crud.user_policy import (
     refuse_forbidden_creation,
     refuse_unwritable,
 )
+from app.db.dialect import take_turns, upsert
 from app.db.integrity import constraint_error
-from app.db.locks import take_turns
-from app.db.upsert import upsert
 from app.models.indexes import present
 from app.models.one_time_token import TokenPurpose
 from app.models.user import EMAIL_UNIQUE, USERNAME_UNIQUE, User

@@ -25,6 +25,7 @@ DEFAULTS: Final[Mapping[int, tuple[str, str]]] = {
     413: ("BODY_TOO_LARGE", "The request body is too large."),
     431: ("HEADERS_TOO_LARGE", "The headers of the request are too large."),
     500: ("INTERNAL_ERROR", "Something went wrong here. The request id helps to find out what."),
+    501: ("NOT_IMPLEMENTED", "This server does not understand the transfer coding of the body."),
     503: ("UNAVAILABLE", "The service cannot answer right now. Try again in a moment."),
 }
 _KEPT: Final = {"allow", "retry-after", "www-authenticate", "vary"}
