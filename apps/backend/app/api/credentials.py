@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.api.cookies import access_cookie, refresh_cookie
 from app.api.csrf import refuse_foreign_page, refuse_forgery
-from app.api.deps import BearerToken, CurrentUser, DbSession, SignedInUser, UserId
+from app.api.deps import BearerToken, CurrentUser, DbSession, UserId, limited_by_user
 from app.api.limits import (
     ANONYMOUS,
     LETTERS,
@@ -182,14 +182,9 @@ class LogoutLimit(RouteLimit):
         count_session(request, self.limit, named.claims)
 
 
-class ActorLimit(RouteLimit):
-    def __call__(self, request: Request, actor: SignedInUser) -> None:
-        count_user(request, self.limit, actor.id)
-
-
 limited_refresh: Final = Depends(RefreshLimit(REFRESH, per="session"))
 limited_logout: Final = Depends(LogoutLimit(LOGOUT, per="session"))
-limited_password: Final = Depends(ActorLimit(PASSWORD, per="user"))
+limited_password: Final = limited_by_user(PASSWORD)
 
 
 def require_open_registration() -> None:
@@ -213,7 +208,7 @@ class CheckedChange:
     new_hash: str
 
 
-def check_password_change(change: PasswordChange, actor: SignedInUser) -> CheckedChange:
+def check_password_change(change: PasswordChange, actor: CurrentUser) -> CheckedChange:
     """Raises PasswordTooEasyError, CurrentPasswordWrongError."""
     with read_only() as db:
         stored = crud_account.check_change(db, change=change, actor=actor)

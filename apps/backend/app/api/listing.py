@@ -26,7 +26,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 from starlette.datastructures import QueryParams
 
-from app.api.deps import OptionalUser
+from app.api.deps import CurrentUser
 from app.api.dialects import PAGING, ParameterError, Parameters, translate, translate_filter
 from app.api.wording import MOMENT, text_of
 from app.core.clock import midnight
@@ -157,13 +157,13 @@ class ListParameters:
             f"{schema.__name__}List", __base__=_Paging, **fields
         )
 
-    def __call__(self, request: Request, actor: OptionalUser) -> ListQuery:
+    def __call__(self, request: Request, actor: CurrentUser) -> ListQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
         text, settings = request.scope["query_string"], get_settings()
         read = self._read_text if len(text) <= LONGEST_KEPT_QUERY else self._parsed
         return self._for(actor, read(text, settings.MAX_PAGE_SIZE, settings.DEFAULT_TIME_ZONE))
 
-    def read(self, parameters: Iterable[tuple[str, str]], actor: Principal | None) -> ListQuery:
+    def read(self, parameters: Iterable[tuple[str, str]], actor: Principal) -> ListQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
         return self._for(actor, self._translated(parameters))
 
@@ -177,8 +177,8 @@ class ListParameters:
             raise _refusal(error.parameter, str(error)) from None
         return self._read(native)
 
-    def _for(self, actor: Principal | None, query: ListQuery) -> ListQuery:
-        if query.deleted and not (actor and self._trash_for and actor.may(self._trash_for)):
+    def _for(self, actor: Principal, query: ListQuery) -> ListQuery:
+        if query.deleted and not (self._trash_for and actor.may(self._trash_for)):
             raise PermissionDeniedError
         return query
 
