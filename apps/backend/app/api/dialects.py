@@ -40,6 +40,8 @@ def translate(parameters: Iterable[tuple[str, str]]) -> Parameters:
     native = Parameters()
     json_server: dict[str, str] = {}
     for name, value in parameters:
+        if name in json_server:
+            raise ParameterError(name, "Must be given only once.")
         if name in _JSON_SERVER:
             json_server[name] = value
         elif name == "filter":

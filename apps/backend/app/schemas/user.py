@@ -81,7 +81,7 @@ Email = Annotated[
     StringConstraints(max_length=254),
     AfterValidator(normalise_email),
     Field(json_schema_extra={"format": "email"}, examples=["ann@example.com"]),
-    TRIMMED,
+    text_as(str.strip),  # Also of tabs and line breaks, which a copied one brings along.
 ]
 Username = Annotated[
     str,
@@ -95,7 +95,7 @@ FullName = Annotated[_Line, Field(examples=["Ann Lee"])]
 Department = Annotated[_Line, Field(examples=["Sales"])]
 DepartmentName = TypeAliasType("DepartmentName", str)  # So that OpenAPI names it.
 RoleName = Annotated[Role, Field(strict=False)]
-TokenQuota = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER, examples=[100_000])]
+TokenQuota = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER, examples=[100_000]), EMPTY_IS_NULL]
 NewPassword = Annotated[
     str,
     Field(
