@@ -81,7 +81,7 @@ Email = Annotated[
     StringConstraints(max_length=254),
     AfterValidator(normalise_email),
     Field(json_schema_extra={"format": "email"}, examples=["ann@example.com"]),
-    text_as(str.strip),  # Also of tabs and line breaks, which a copied one brings along.
+    TRIMMED,
 ]
 Username = Annotated[
     str,
