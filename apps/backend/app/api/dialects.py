@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Final
 
+from fastapi.exceptions import RequestValidationError
+
 _JSON_SERVER: Final = ("_start", "_end", "_sort", "_order")
 _NO_FIELDS: Final = frozenset({"skip", "limit", "after", "sort", "range", "filter", *_JSON_SERVER})
 PAGING: Final = frozenset({"skip", "limit", "after", "range", "_start", "_end"})
 
 
-class ParameterError(ValueError):
+class ParameterError(RequestValidationError):
     def __init__(self, parameter: str, text: str) -> None:
-        super().__init__(text)
+        super().__init__([{"type": "value", "loc": ("query", parameter), "msg": text}])
         self.parameter = parameter
 
 
