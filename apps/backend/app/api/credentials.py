@@ -9,8 +9,7 @@ from typing import Annotated, Final, Literal
 from fastapi import Depends, Form, Query, Request
 from sqlalchemy.orm import Session
 
-from app.api.cookies import access_cookie, refresh_cookie
-from app.api.csrf import refuse_foreign_page, refuse_forgery
+from app.api.cookies import access_cookie, refresh_cookie, refuse_foreign_page, refuse_forgery
 from app.api.deps import BearerToken, CurrentUser, DbSession, UserId, limited_by_user
 from app.api.limits import (
     ANONYMOUS,

@@ -11,8 +11,7 @@ from fastapi.security.utils import get_authorization_scheme_param
 from pydantic import ValidatorFunctionWrapHandler, WrapValidator
 from sqlalchemy.orm import Session
 
-from app.api.cookies import access_cookie
-from app.api.csrf import CsrfFailedError, refuse_forgery
+from app.api.cookies import CsrfFailedError, access_cookie, refuse_forgery
 from app.api.limits import ANONYMOUS, USER, AddressLimit, RouteLimit, count_address, count_user
 from app.api.one_visit import SAFE_METHODS
 from app.core.cache import Cache

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from app.api.pages import PAGE_HEADERS
+from app.api.answers import PAGE_HEADERS
 from app.schemas.base import Schema
 from app.schemas.problem import ChangedProblem, Problem
 
