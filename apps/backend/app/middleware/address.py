@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote_to_bytes
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.core.text import is_utf8
 from app.middleware.problem import problem_response
 from app.middleware.request_context import PROBES, first_header
 
@@ -34,7 +35,7 @@ class AddressMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self.app
-        if not _is_utf8(scope):
+        if not _is_readable(scope):
             app = problem_response(scope, 400, detail="The URL is not UTF-8.")
         elif self.names and scope["path"] not in PROBES and not self._knows(scope):
             log.warning("host refused", host=first_header(scope, b"host"))
@@ -50,13 +51,8 @@ class AddressMiddleware:
         return found is not None and (found[1] in self.names or found[1].endswith(self.endings))
 
 
-def _is_utf8(scope: Scope) -> bool:
+def _is_readable(scope: Scope) -> bool:
     query: bytes = scope["query_string"]
     if not query.isascii():  # As curl sends what was typed.
         scope["query_string"] = query = quote(query, safe=string.printable).encode()
-    if b"%" in query:
-        try:
-            unquote_to_bytes(query).decode()
-        except UnicodeDecodeError:
-            return False
-    return "\ufffd" not in scope["path"]
+    return (b"%" not in query or is_utf8(unquote_to_bytes(query))) and "\ufffd" not in scope["path"]
