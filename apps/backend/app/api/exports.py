@@ -15,7 +15,7 @@ from app.api.streaming import StreamedResponse
 from app.core.clock import utc_now
 from app.crud.export import Export
 from app.crud.export_file import write_export
-from app.schemas.export import ExportFormat, ExportQuery
+from app.schemas.listing import ExportFormat, ExportQuery
 
 MEDIA_TYPES: Final[Mapping[ExportFormat, str]] = {
     ExportFormat.CSV: "text/csv; charset=utf-8",

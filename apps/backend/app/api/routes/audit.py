@@ -18,8 +18,7 @@ from app.crud import audit as crud_audit
 from app.crud import revert as crud_revert
 from app.crud.listing import Record
 from app.schemas.audit import AuditPublic, Reversal
-from app.schemas.export import ExportQuery
-from app.schemas.listing import ListQuery
+from app.schemas.listing import ExportQuery, ListQuery
 
 router = Router(prefix="/audit", tags=["audit"])
 reverting = Router(route_class=LongRoute)  # Of an import, it takes as long as that.

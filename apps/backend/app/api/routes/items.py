@@ -28,9 +28,8 @@ from app.crud.listing import Record
 from app.crud.versions import refuse_changed, refuse_changed_record
 from app.models.item import Item
 from app.schemas.base import RecordId
-from app.schemas.export import ExportQuery
 from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
-from app.schemas.listing import ListQuery
+from app.schemas.listing import ExportQuery, ListQuery
 
 router = Router(prefix="/items", tags=["items"])
 

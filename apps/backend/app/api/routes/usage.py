@@ -15,8 +15,7 @@ from app.core.permissions import Permission
 from app.crud import usage as crud_usage
 from app.crud.listing import Record
 from app.schemas.base import RecordId
-from app.schemas.export import ExportQuery
-from app.schemas.listing import ListQuery
+from app.schemas.listing import ExportQuery, ListQuery
 from app.schemas.usage import UsageCreate, UsagePublic, UsageRecorded, UserUsage
 
 router = Router(tags=["usage"])

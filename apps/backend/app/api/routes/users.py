@@ -43,9 +43,8 @@ from app.crud.listing import Record
 from app.models.user import User
 from app.schemas.auth import SessionPublic
 from app.schemas.base import DIGITS, MAX_BULK, refuse_unstorable_text
-from app.schemas.export import ExportQuery
 from app.schemas.item import ItemPublic
-from app.schemas.listing import ListQuery
+from app.schemas.listing import ExportQuery, ListQuery
 from app.schemas.usage import UserWithStats
 from app.schemas.user import Count, DepartmentName, UserCreate, UserImpact, UserPublic, UserUpdate
 
