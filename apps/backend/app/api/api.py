@@ -9,8 +9,8 @@ from app.api.deps import (
     RequiredPermission,
     anyone,
     anyone_uncounted,
-    even_who_must_change_password,
-    whoever_is_signed_in,
+    get_current_user,
+    refuse_owed_password,
 )
 from app.api.limits import RouteLimit
 from app.api.routes import (
@@ -85,11 +85,12 @@ def refuse_undeclared_routes(app: FastAPI) -> None:
 
 def access_of(context: RouteContext) -> str | None:
     """Return `public`, `signed in` or the permission that the route declares."""
-    declared = {child.call for child in context.dependant.dependencies}
+    dependencies = context.dependant.dependencies  # An argument has a name, and declares nothing.
+    declared = {child.call for child in dependencies if child.name is None}
     permissions = sorted(c.permission for c in declared if isinstance(c, RequiredPermission))
     if permissions:
         return ", ".join(permissions)
-    if declared & {whoever_is_signed_in, even_who_must_change_password}:
+    if declared & {refuse_owed_password, get_current_user}:
         return "signed in"
     return "public" if declared & {anyone, anyone_uncounted} else None
 

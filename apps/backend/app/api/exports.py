@@ -8,14 +8,14 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 
-from app.api.deps import OptionalUser
+from app.api.deps import CurrentUser
 from app.api.dialects import PAGING
 from app.api.listing import ListParameters
 from app.api.streaming import StreamedResponse
 from app.core.clock import utc_now
 from app.crud.export import Export
 from app.crud.export_file import write_export
-from app.schemas.export import ExportFormat, ExportQuery
+from app.schemas.listing import ExportFormat, ExportQuery
 
 MEDIA_TYPES: Final[Mapping[ExportFormat, str]] = {
     ExportFormat.CSV: "text/csv; charset=utf-8",
@@ -54,7 +54,7 @@ class ExportParameters:
         self._listed = listed
         self._own = {"format", "bom"} | ({"columns"} if has_importable else set())
 
-    def __call__(self, request: Request, actor: OptionalUser) -> ExportQuery:
+    def __call__(self, request: Request, actor: CurrentUser) -> ExportQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
         given = request.query_params.multi_items()
         _refuse({name for name, _ in given} & PAGING, "An export is whole: it has no pages.")

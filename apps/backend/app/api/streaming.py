@@ -19,7 +19,7 @@ from app.core.errors import DomainError, UnavailableError
 from app.db.borrowing import Borrower, RequestTimeoutError
 from app.db.copying import Writable
 from app.db.integrity import cause_of
-from app.middleware.head import is_head
+from app.middleware.answer_headers import is_head
 
 CHUNK_BYTES: Final = 128 * 1024
 

@@ -26,8 +26,7 @@ from app.db.writing import append_row
 from app.models.audit_event import AuditEvent
 from app.models.mixins import AuditMixin
 from app.schemas.audit import AuditPublic
-from app.schemas.export import ExportQuery
-from app.schemas.listing import ListQuery
+from app.schemas.listing import ExportQuery, ListQuery
 
 EVENTS: Final = Listing(
     model=AuditEvent,

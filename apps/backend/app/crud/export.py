@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select
 
 from app.crud.listing import Listing, select_whole
-from app.schemas.export import ExportQuery
+from app.schemas.listing import ExportQuery
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from app.db.base import UtcDateTime
 from app.db.copying import Writable, copy_csv
 from app.db.session import exporting, unit_of_work
 from app.models.mixins import without_deleted
-from app.schemas.export import ExportFormat
+from app.schemas.listing import ExportFormat
 
 # As in JSON: with microseconds, unless there are none.
 _MOMENT: Final = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'

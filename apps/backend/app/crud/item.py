@@ -16,9 +16,8 @@ from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, RowScopes, seen_by, values_
 from app.crud.trash import take_out
 from app.models.item import Item
 from app.models.user import User, ids_of_department
-from app.schemas.export import ExportQuery
 from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
-from app.schemas.listing import ListQuery
+from app.schemas.listing import ExportQuery, ListQuery
 
 ITEMS: Final = Listing(
     model=Item,

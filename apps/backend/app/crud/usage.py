@@ -19,8 +19,7 @@ from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, RowScopes, seen_by, values_
 from app.models.item import Item
 from app.models.usage import UsageEvent
 from app.models.user import User, ids_of_department
-from app.schemas.export import ExportQuery
-from app.schemas.listing import ListQuery
+from app.schemas.listing import ExportQuery, ListQuery
 from app.schemas.usage import UsageCreate, UsagePublic
 
 USAGE: Final = Listing(

@@ -36,9 +36,8 @@ from app.db.integrity import constraint_error
 from app.models.indexes import present
 from app.models.one_time_token import TokenPurpose
 from app.models.user import EMAIL_UNIQUE, USERNAME_UNIQUE, User
-from app.schemas.export import ExportQuery
 from app.schemas.letter import LetterTemplate
-from app.schemas.listing import ListQuery
+from app.schemas.listing import ExportQuery, ListQuery
 from app.schemas.user import UserCreate, UserPublic, UserUpdate
 
 USERS: Final = Listing(

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core.config import Settings
 from app.core.errors import UnavailableError
 from app.middleware.problem import problem_response
-from app.middleware.raw_headers import PROBES
+from app.middleware.request_context import PROBES
 
 OVERLOADED: Final = "OVERLOADED"
 MAX_ARRIVING_BYTES: Final = 64 * 1024**2

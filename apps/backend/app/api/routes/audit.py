@@ -3,6 +3,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request, Response
 
+from app.api.answers import answer_page
 from app.api.deps import CurrentUser, DbSession, limited_by_user, or_not_found, requires
 from app.api.dry_run import rehearsable
 from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
@@ -10,7 +11,6 @@ from app.api.idempotency import idempotent
 from app.api.limits import EXPORT
 from app.api.listing import ListParameters
 from app.api.one_visit import LongRoute
-from app.api.pages import answer_page
 from app.api.problems import LIST_ANSWERS, problems
 from app.api.routing import Router
 from app.core.permissions import Permission
@@ -18,8 +18,7 @@ from app.crud import audit as crud_audit
 from app.crud import revert as crud_revert
 from app.crud.listing import Record
 from app.schemas.audit import AuditPublic, Reversal
-from app.schemas.export import ExportQuery
-from app.schemas.listing import ListQuery
+from app.schemas.listing import ExportQuery, ListQuery
 
 router = Router(prefix="/audit", tags=["audit"])
 reverting = Router(route_class=LongRoute)  # Of an import, it takes as long as that.

@@ -3,7 +3,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request, Response
 
-from app.api.answers import answer_deleted, name_location
+from app.api.answers import answer_deleted, answer_page, name_location
 from app.api.deps import CurrentUser, DbSession, Purge, limited_by_user, or_not_found, requires
 from app.api.dry_run import rehearsable
 from app.api.etags import ExpectedVersions, KnownTags, answer_record, tag_of
@@ -11,7 +11,6 @@ from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
 from app.api.idempotency import idempotent
 from app.api.limits import EXPORT
 from app.api.listing import ListParameters
-from app.api.pages import answer_page
 from app.api.problems import (
     CREATE_RECORD_ANSWERS,
     LIST_ANSWERS,
@@ -29,9 +28,8 @@ from app.crud.listing import Record
 from app.crud.versions import refuse_changed, refuse_changed_record
 from app.models.item import Item
 from app.schemas.base import RecordId
-from app.schemas.export import ExportQuery
 from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
-from app.schemas.listing import ListQuery
+from app.schemas.listing import ExportQuery, ListQuery
 
 router = Router(prefix="/items", tags=["items"])
 

@@ -3,21 +3,19 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request, Response
 
-from app.api.answers import name_location
+from app.api.answers import answer_page, name_location
 from app.api.deps import CurrentUser, DbSession, limited_by_user, or_not_found, requires
 from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
 from app.api.idempotency import idempotent
 from app.api.limits import EXPORT
 from app.api.listing import ListParameters
-from app.api.pages import answer_page
 from app.api.problems import CREATE_ANSWERS, LIST_ANSWERS, problems
 from app.api.routing import Router
 from app.core.permissions import Permission
 from app.crud import usage as crud_usage
 from app.crud.listing import Record
 from app.schemas.base import RecordId
-from app.schemas.export import ExportQuery
-from app.schemas.listing import ListQuery
+from app.schemas.listing import ExportQuery, ListQuery
 from app.schemas.usage import UsageCreate, UsagePublic, UsageRecorded, UserUsage
 
 router = Router(tags=["usage"])

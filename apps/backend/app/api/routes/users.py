@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Query, Request, Response
 from pydantic import AfterValidator, Field
 
-from app.api.answers import answer_deleted, name_location
+from app.api.answers import answer_deleted, answer_page, name_location
 from app.api.credentials import HashedPasswords, NewHashedPassword, hash_new_password
 from app.api.deps import CurrentUser, DbSession, Purge, limited_by_user, requires, signed_in
 from app.api.dry_run import rehearsable
@@ -13,7 +13,6 @@ from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
 from app.api.idempotency import idempotent
 from app.api.limits import EXPORT
 from app.api.listing import ListParameters
-from app.api.pages import answer_page
 from app.api.problems import (
     CREATE_RECORD_ANSWERS,
     LIST_ANSWERS,
@@ -44,9 +43,8 @@ from app.crud.listing import Record
 from app.models.user import User
 from app.schemas.auth import SessionPublic
 from app.schemas.base import DIGITS, MAX_BULK, refuse_unstorable_text
-from app.schemas.export import ExportQuery
 from app.schemas.item import ItemPublic
-from app.schemas.listing import ListQuery
+from app.schemas.listing import ExportQuery, ListQuery
 from app.schemas.usage import UserWithStats
 from app.schemas.user import Count, DepartmentName, UserCreate, UserImpact, UserPublic, UserUpdate
 
