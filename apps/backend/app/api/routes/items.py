@@ -4,11 +4,13 @@ from typing import Annotated
 from fastapi import Depends, Path, Request, Response
 
 from app.api.answers import answer_deleted, name_location
+from app.api.bulk import add_bulk_routes
 from app.api.deps import CurrentUser, DbSession, Purge, limited_by_user, or_not_found, requires
 from app.api.dry_run import rehearsable
 from app.api.etags import ExpectedVersions, KnownTags, answer_record, tag_of
 from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
 from app.api.idempotency import idempotent
+from app.api.imports import import_router
 from app.api.limits import EXPORT
 from app.api.listing import ListParameters
 from app.api.pages import answer_page
@@ -25,16 +27,20 @@ from app.api.sent import Sent
 from app.core.errors import PermissionDeniedError
 from app.core.permissions import Permission
 from app.crud import item as crud_item
+from app.crud import item_bulk as crud_item_bulk
+from app.crud.item_import import ITEM_IMPORTER
 from app.crud.listing import Record
 from app.crud.versions import refuse_changed, refuse_changed_record
 from app.models.item import Item
 from app.schemas.base import RecordId
 from app.schemas.export import ExportQuery
-from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
+from app.schemas.item import ItemBulkChanges, ItemBulkCreate, ItemCreate, ItemPublic, ItemUpdate
 from app.schemas.listing import ListQuery
 
 router = Router(prefix="/items", tags=["items"])
-
+imports = import_router(
+    router, ITEM_IMPORTER, public=ItemPublic, permission=Permission.ITEMS_WRITE, named_by="`id`"
+)
 item_list = ListParameters(ItemPublic, trash_for=Permission.ITEMS_WRITE)
 item_export = ExportParameters(item_list, has_importable=True)
 ItemListQuery = Annotated[ListQuery, Depends(item_list)]
@@ -143,6 +149,30 @@ def export_items(request: Request, actor: CurrentUser, query: ItemExportQuery) -
     """Download all that the list would show you, as CSV, JSON Lines or XLSX."""
     export = crud_item.export_items(query=query, actor=actor)
     return answer_export(export, name="items", request=request)
+
+
+@router.post(
+    "/bulk",
+    status_code=201,
+    response_model=list[ItemPublic],
+    responses=problems(409),
+    dependencies=[requires(Permission.ITEMS_WRITE), rehearsable, idempotent],
+)
+def create_items(db: DbSession, actor: CurrentUser, items_in: ItemBulkCreate) -> Sequence[Record]:
+    """Create up to 1000 items, all or none, by the rules of a single one.
+
+    Refused rows are named by their place, as `items.3.owner_id`.
+    """
+    return crud_item_bulk.create_items(db, items_in=items_in.items, actor=actor)
+
+
+add_bulk_routes(
+    router,
+    crud_item_bulk.ITEM,
+    public=ItemPublic,
+    changes=ItemBulkChanges,
+    permission=Permission.ITEMS_WRITE,
+)
 
 
 @router.get(
