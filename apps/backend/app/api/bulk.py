@@ -51,7 +51,7 @@ def add_bulk_routes(
     listed, names = ListParameters(public), router.prefix.strip("/")
     changes_as_sent: Any = Annotated[changes, WrapValidator(read_sent)]
     body_schema = create_model(
-        f"{resource.model.__name__}BulkUpdate", __base__=BulkUpdate, changes=changes_as_sent
+        f"{resource.listing.model.__name__}BulkUpdate", __base__=BulkUpdate, changes=changes_as_sent
     )
     of_all: Any = {"response_model": GenericAlias(list, public), "responses": problems(404, 409)}
     is_written = [requires(permission), rehearsable]

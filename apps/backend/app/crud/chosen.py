@@ -12,9 +12,8 @@ from app.core.clock import utc_now
 from app.core.errors import DomainError, NotFoundError
 from app.core.permissions import Principal
 from app.crud.listing import Listing, Record, matching
+from app.crud.records import NotDeletedError
 from app.crud.refusals import Refusals
-from app.crud.scope import RowScopes, seen_by
-from app.crud.trash import NotDeletedError
 from app.models.mixins import AuditedRecord
 from app.schemas.base import MAX_BULK, InvalidValuesError, UpdateSchema
 from app.schemas.bulk import Choice, TooManyRowsError
@@ -45,12 +44,9 @@ class Chosen(Generic[Row]):
 
 @dataclass(frozen=True, eq=False)
 class Resource(Generic[Row]):
-    """What is to be known of a resource where many of its records are changed at once."""
+    """How many records of a resource are changed at once."""
 
-    model: type[Row]
-    listing: Listing
-    scopes: RowScopes
-    missing: type[NotFoundError]
+    listing: Listing[Row]
     # Changes each of the chosen rows to the values under its id, `deleted_at` among them, or none.
     # Raises what single changes raise, or BulkRefusedError, for rows refused for several reasons.
     change: Callable[..., None]
@@ -114,16 +110,17 @@ def _lock_chosen(
     Ids that lead to no row, or `in_trash` to one that is not there, are noted among the refusals,
     which whoever changes the rows raises. Raises TooManyRowsError.
     """
-    model, query = resource.model, choice.query
+    listing, query = resource.listing, choice.query
+    model = listing.model
     wanted: ColumnElement[bool] = model.id.in_(choice.ids)
     if query is not None:
         in_place = model.deleted_at.is_not(None) if in_trash else true()
-        wanted = and_(matching(resource.listing, query), in_place)
-    statement = select(model).where(seen_by(actor, resource.scopes), wanted)
+        wanted = and_(matching(listing, query), in_place)
+    statement = select(model).where(listing.visible_to(actor), wanted)
     rows = _lock(db, statement.execution_options(include_deleted=in_trash), order=model.id)
     if query is not None:
         return Chosen(rows, Refusals(under=model.audited_as), {row.id: row.id for row in rows})
-    chosen = _by_id(rows, choice.ids, resource.missing)
+    chosen = _by_id(rows, choice.ids, listing.missing)
     for row in chosen.rows:
         if in_trash and row.deleted_at is None:
             chosen.refuse(row, NotDeletedError())
@@ -152,7 +149,7 @@ def _by_id(rows: Sequence[Row], ids: Sequence[int], missing: type[NotFoundError]
     return Chosen([found[one] for one in ids if one in found], refusals, places)
 
 
-def get_records(db: Session, *, listing: Listing, ids: Sequence[int]) -> Sequence[Record]:
+def get_records(db: Session, *, listing: Listing[Any], ids: Sequence[int]) -> Sequence[Record]:
     """Return the records of these rows, deleted ones too, in this order."""
     statement = listing.select.where(listing.columns["id"].in_(ids))
     rows = db.execute(statement.execution_options(include_deleted=True)).mappings()

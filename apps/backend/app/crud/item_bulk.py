@@ -52,9 +52,7 @@ def change_items(db: Session, *, chosen: Chosen[Item], changes: Changes, actor: 
     update_rows(db, model=Item, rows=chosen.rows, changes=changes)
 
 
-ITEM: Final = Resource(
-    Item, crud_item.ITEMS, crud_item.SEEN, crud_item.ItemNotFoundError, change_items
-)
+ITEM: Final = Resource(crud_item.ITEMS, change_items)
 
 
 def lock_owners(db: Session, *, owner_ids: Collection[int], actor: Principal) -> set[int]:
@@ -64,7 +62,7 @@ def lock_owners(db: Session, *, owner_ids: Collection[int], actor: Principal) ->
     """
     if not owner_ids or not actor.may(Permission.ITEMS_WRITE_OTHERS):
         return set()
-    seen = select(User.id).where(crud_user.visible_to(actor)).order_by(User.id)
+    seen = select(User.id).where(crud_user.USERS.visible_to(actor)).order_by(User.id)
     return {
         owner_id
         for some in in_batches(sorted(owner_ids), size=VALUES_AT_ONCE)

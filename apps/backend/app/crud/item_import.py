@@ -44,7 +44,7 @@ def import_items(
 def find_items(db: Session, rows: Mapping[int, Values], *, actor: Principal) -> Mapping[int, Item]:
     """Lock the items that rows name, and return them by the index of the row."""
     ids = {index: given_id(values) for index, values in rows.items()}
-    return lock_records(db, key=Item.id, wanted=ids, scope=crud_item.visible_to(actor))
+    return lock_records(db, key=Item.id, wanted=ids, scope=crud_item.ITEMS.visible_to(actor))
 
 
 def _create(db: Session, chunk: Rows, importing: Importing, actor: Principal) -> None:
@@ -83,7 +83,7 @@ def _lock_owners(
     emails = {row.owner_email for row in rows.values()} - {None, actor.profile["email"]}
     owners = {actor.profile["email"]: actor.id}
     if emails and actor.may(Permission.ITEMS_WRITE_OTHERS):
-        wanted = select(User).where(User.email.in_(emails), crud_user.visible_to(actor))
+        wanted = select(User).where(User.email.in_(emails), crud_user.USERS.visible_to(actor))
         locked = wanted.order_by(User.id).with_for_update(read=True)
         owners |= {user.email: user.id for user in db.scalars(locked)}
     return owners

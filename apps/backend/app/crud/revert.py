@@ -28,7 +28,7 @@ _Event = Row[str, str, int | None, int | None]
 
 # Items before users, as whoever changes an item locks its row before its owner's.
 RESOURCES: Final[Mapping[str, Resource[Any]]] = {
-    resource.model.audited_as: resource for resource in (ITEM, USER)
+    resource.listing.model.audited_as: resource for resource in (ITEM, USER)
 }
 # Whether the record was gone before it.
 _WAS_DELETED: Final = {"create": True, "delete": False, "restore": True}
@@ -153,8 +153,8 @@ def _take_back(
     actor: Principal,
     now: datetime,
 ) -> Sequence[Reverted]:
-    rows = _lock(db, resource.model, list(pasts))
-    refusals = Refusals(under=resource.model.audited_as)
+    rows = _lock(db, resource.listing.model, list(pasts))
+    refusals = Refusals(under=resource.listing.model.audited_as)
     changes: dict[int, Mapping[str, Any]] = {}
     for record_id, past in pasts.items():
         with refusals.of_row(record_id):

@@ -12,14 +12,12 @@ from app.crud.bulk import Changes, differences, update_rows
 from app.crud.chosen import Chosen, Resource
 from app.crud.department import settle_departments
 from app.crud.user import (
-    SEEN,
     TAKEN,
     USERS,
     CurrentPasswordWrongError,
     EmailTakenError,
     LastAdminError,
     UsernameTakenError,
-    UserNotFoundError,
     follow_email,
     has_admin_beside,
     is_losing_admin,
@@ -42,7 +40,7 @@ def change_users(db: Session, *, chosen: Chosen[User], changes: Changes, actor: 
     _follow(db, chosen, real)
 
 
-USER: Final = Resource(User, USERS, SEEN, UserNotFoundError, change_users)
+USER: Final = Resource(USERS, change_users)
 
 
 def _refuse_forbidden(user: User, changes: Mapping[str, Any], actor: Principal) -> None:

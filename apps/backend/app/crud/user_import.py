@@ -51,7 +51,7 @@ def find_users(db: Session, rows: Mapping[int, Values], *, actor: Principal) -> 
     """Lock the users that rows name, by `id` or else by e-mail; return them by the row's index."""
     ids = {index: given_id(values) for index, values in rows.items()}
     emails = {index: _email_of(rows[index]) for index, one in ids.items() if one is None}
-    scope = crud_user.visible_to(actor)
+    scope = crud_user.USERS.visible_to(actor)
     by_id = lock_records(db, key=User.id, wanted=ids, scope=scope)
     return by_id | lock_records(db, key=User.email, wanted=emails, scope=scope)
 

@@ -13,13 +13,12 @@ from app.api.credentials import (
     hash_new_password,
     hash_new_passwords,
 )
-from app.api.deps import CurrentUser, DbSession, Purge, limited_by_user, requires, signed_in
+from app.api.deps import CurrentUser, DbSession, Purge, requires, signed_in
 from app.api.dry_run import rehearsable
 from app.api.etags import KnownTags, answer_record
-from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
+from app.api.exports import add_export_route
 from app.api.idempotency import idempotent
 from app.api.imports import import_router
-from app.api.limits import EXPORT
 from app.api.listing import ListParameters
 from app.api.pages import answer_page
 from app.api.problems import (
@@ -55,7 +54,6 @@ from app.crud.user_import import USER_IMPORTER
 from app.models.user import User
 from app.schemas.auth import SessionPublic
 from app.schemas.base import DIGITS, MAX_BULK, refuse_unstorable_text
-from app.schemas.export import ExportQuery
 from app.schemas.item import ItemPublic
 from app.schemas.listing import ListQuery
 from app.schemas.usage import UserWithStats
@@ -80,9 +78,7 @@ imports = import_router(
 )
 user_list = ListParameters(UserPublic, trash_for=Permission.USERS_WRITE)
 item_list = ListParameters(ItemPublic, trash_for=Permission.ITEMS_WRITE)
-user_export = ExportParameters(user_list, has_importable=True)
 UserListQuery = Annotated[ListQuery, Depends(user_list)]
-UserExportQuery = Annotated[ExportQuery, Depends(user_export)]
 ItemListQuery = Annotated[ListQuery, Depends(item_list)]
 
 
@@ -129,17 +125,9 @@ def create_user(
     return user
 
 
-@router.get(
-    "/export",
-    response_class=Response,
-    responses=EXPORT_ANSWERS,
-    dependencies=[requires(Permission.USERS_EXPORT), limited_by_user(EXPORT)],
-    openapi_extra=user_export.openapi(),
+add_export_route(
+    router, crud_user.USERS, user_list, name="users", permission=Permission.USERS_EXPORT
 )
-def export_users(request: Request, actor: CurrentUser, query: UserExportQuery) -> Response:
-    """Download all that the list would show you, as CSV, JSON Lines or XLSX."""
-    export = crud_user.export_users(query=query, actor=actor)
-    return answer_export(export, name="users", request=request)
 
 
 @router.get(
