@@ -20,16 +20,12 @@ from app.api.routes import (
     auth,
     docs,
     health,
-    item_bulk,
-    item_import,
     items,
     jobs,
     letters,
     me,
     statistics,
     usage,
-    user_bulk,
-    user_import,
     users,
 )
 from app.core.config import get_settings
@@ -48,14 +44,12 @@ def add_routes(app: FastAPI) -> None:
     settings = get_settings()
     api = APIRouter(prefix=settings.API_V1_STR)
     # Paths with a word of their own come before those with an id in its place.
-    for resource in (user_import, item_import):
-        api.include_router(resource.router, max_body_size=settings.MAX_IMPORT_BYTES)
+    for imports in (users.imports, items.imports):
+        api.include_router(imports, max_body_size=settings.MAX_IMPORT_BYTES)
     for resource in (
         auth,
         accounts,
         me,
-        user_bulk,
-        item_bulk,
         users,
         items,
         usage,
