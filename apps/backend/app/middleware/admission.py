@@ -45,7 +45,7 @@ class AdmissionMiddleware:
             refusal = problem_response(scope, 503, code=OVERLOADED, detail=detail, headers=headers)
             await refusal(scope, receive, send)
         else:
-            if scope["method"] != "GET" and any(name in _OF_BODY for name, _ in scope["headers"]):
+            if scope["method"] != "GET" and not _OF_BODY.isdisjoint(dict(scope["headers"])):
                 receive = self._receiving(receive)
             else:
                 self.in_flight.add(receive)
