@@ -35,7 +35,7 @@ def migrate(
         console.print(f"The schema is up to date ({head}).")
         return
     try:
-        migrations.migrate_to(to or "head")
+        migrations.migrate(to or "head")
     except CommandError as error:
         fail(str(error))
     console.print(f"The schema is at {migrations.current_revision() or 'nothing'}.")
