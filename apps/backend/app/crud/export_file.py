@@ -32,7 +32,7 @@ from app.core.workbook import write_workbook
 from app.crud import audit as crud_audit
 from app.crud.export import Export
 from app.db.base import UtcDateTime
-from app.db.copying import Writable, copy_csv
+from app.db.driver_session import Writable, copy_csv
 from app.db.session import exporting, unit_of_work
 from app.models.mixins import without_deleted
 from app.schemas.export import ExportFormat

@@ -23,16 +23,16 @@ from app.core.origin import Origin
 from app.core.security import HASHES_AT_ONCE
 from app.db import sqlite
 from app.db.borrowing import note_borrowers, refuse_if_given_up
-from app.db.copying import allow_copying
 from app.db.driver_session import (
     ExportingSession,
     ReadingSession,
     UnitOfWork,
+    copy_where_asked,
     end_open_transaction,
 )
 from app.db.integrity import USELESS
 from app.db.sqlite import SINGLE_STATEMENTS
-from app.db.statements import LOCAL_SETTINGS, heed_options
+from app.db.statements import LOCAL_SETTINGS, put_before
 
 IDLE_SECONDS_BEFORE_PING: Final = 5.0
 JOB_THREADS: Final = 1
@@ -92,7 +92,7 @@ def _create_export_engine(settings: Settings) -> Engine:
     )
     if settings.is_sqlite:
         return engine.execution_options(**{SINGLE_STATEMENTS: True})  # It must keep no writer out.
-    allow_copying(engine)
+    event.listen(engine, "do_execute", copy_where_asked)
     return engine.execution_options(postgresql_readonly=True)
 
 
@@ -121,19 +121,15 @@ def _engine_of(
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         sqlite.adapt(engine, statement_seconds=seconds)
     else:
-        _adapt_to_postgresql(engine, _server_settings(seconds) | more)
+        event.listen(engine, "connect", partial(_set_up, _server_settings(seconds) | more))
+        event.listen(engine, "begin", _open_transaction)
+        event.listen(engine, "reset", end_open_transaction)
+        event.listen(engine, "handle_error", _leave_useless)
+        event.listen(engine, "before_cursor_execute", put_before, retval=True)
     note_borrowers(engine)
     event.listen(engine, "checkin", _note_return)
     event.listen(engine, "checkout", _ping_if_idle)
     return engine
-
-
-def _adapt_to_postgresql(engine: Engine, values: Mapping[str, str]) -> None:
-    event.listen(engine, "connect", partial(_set_up, values))
-    event.listen(engine, "begin", _open_transaction)
-    event.listen(engine, "reset", end_open_transaction)
-    event.listen(engine, "handle_error", _leave_useless)
-    heed_options(engine)
 
 
 @contextmanager
