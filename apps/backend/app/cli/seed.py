@@ -26,15 +26,7 @@ SEEDED: Final = (User, Item, UsageEvent, UsageMonth)
 
 
 def add_commands(cli: typer.Typer) -> None:
-    cli.command()(seed)
-
-
-def seed(
-    users: Annotated[int, typer.Option(min=1)] = DEMO_USERS,
-    items: Annotated[int, typer.Option(min=0)] = DEMO_ITEMS,
-) -> None:
-    """Add demo data. Refused in production."""
-    seed_demo(users=users, items=items)
+    cli.command("seed")(seed_demo)
 
 
 def seed_once() -> None:
@@ -45,8 +37,11 @@ def seed_once() -> None:
         seed_demo()
 
 
-def seed_demo(*, users: int = DEMO_USERS, items: int = DEMO_ITEMS) -> None:
-    """Add all of it, or nothing."""
+def seed_demo(
+    users: Annotated[int, typer.Option(min=1)] = DEMO_USERS,
+    items: Annotated[int, typer.Option(min=0)] = DEMO_ITEMS,
+) -> None:
+    """Add demo data, all of it or nothing. Refused in production."""
     if get_settings().ENVIRONMENT == "production":
         fail("demo data is refused in production.")
     password, now = secrets.token_urlsafe(9), utc_now()
