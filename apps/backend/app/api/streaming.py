@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextvars import copy_context
 from functools import partial
 from typing import Final
 
@@ -118,10 +117,8 @@ class StreamedResponse(Response):
 
     async def _stream(self, request: Request, receive: Receive, send: Send) -> None:
         outlet, borrower = Outlet(), Borrower()
-        context = copy_context()
-        context.run(borrower.begin)
         threads: Threads = request.app.state.export_threads  # None of them is waited for.
-        work = partial(context.run, outlet.take_all, self._write)
+        work = partial(borrower.context().run, outlet.take_all, self._write)
         written = threads.start(work, whose=sharer_of(request))
         # The error of a writer whose reader has left is taken, so that nobody reports it as lost.
         written.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -6,7 +6,6 @@ import random
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -140,8 +139,7 @@ async def run_in_time(
     the database loses its connection, so that its thread is free again.
     """
     borrower = Borrower()
-    context = copy_context()
-    context.run(borrower.begin)
+    context = borrower.context()
     timer = asyncio.timeout(seconds)
     try:
         async with timer:

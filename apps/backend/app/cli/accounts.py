@@ -22,12 +22,6 @@ from app.schemas.user import UserCreate, UserUpdate
 GENERATED_EMAIL = "admin@example.com"
 
 
-def add_commands(cli: typer.Typer) -> None:
-    cli.command()(create_admin)
-    cli.command()(reset_password)
-    cli.command()(end_sessions)
-
-
 def create_admin(
     if_missing: Annotated[
         bool,

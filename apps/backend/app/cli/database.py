@@ -11,11 +11,6 @@ from app.cli.console import console, fail
 from app.db import migrations
 
 
-def add_commands(cli: typer.Typer) -> None:
-    cli.command()(migrate)
-    cli.command()(new_migration)
-
-
 def migrate(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; fail where a migration is due.")

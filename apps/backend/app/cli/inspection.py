@@ -17,11 +17,6 @@ from app.db.session import unit_of_work
 from app.main import create_app
 
 
-def add_commands(cli: typer.Typer) -> None:
-    for command in (check, routes, openapi, shell):
-        cli.command()(command)
-
-
 def check() -> None:
     """Tell what is wrong with settings, database, schema, Redis and mail server, and what to do."""
     _tell("Settings", _check_settings())

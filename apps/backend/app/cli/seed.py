@@ -25,10 +25,6 @@ LARGE: Final = 100_000
 SEEDED: Final = (User, Item, UsageEvent, UsageMonth)
 
 
-def add_commands(cli: typer.Typer) -> None:
-    cli.command("seed")(seed_demo)
-
-
 def seed_once() -> None:
     """Add demo data to a database without items, so that a second start adds none."""
     with read_only() as db:
