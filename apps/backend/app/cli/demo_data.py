@@ -33,6 +33,7 @@ LAST_NAMES: Final = """
     Murphy Nakamura Nguyen Novák Okafor Olsen Öztürk Patel Pereira Petrov Popescu Ricci Rossi Santos
     Sato Schneider Silva Singh Smith Suzuki Taylor Tanaka Vargas Weber Wójcik Zhang
 """.split()  # noqa: SIM905  The same.
+ROLES, SHARES = (Role.AUDITOR, Role.MANAGER, Role.USER), (1, 5, 94)
 # Departments by their size.
 DEPARTMENTS: Final = {
     "Sales": 24,
@@ -121,7 +122,7 @@ def make_users(
             "username": name,
             "full_name": f"{first} {last}",
             "department": departments[number],
-            "role": Role.MANAGER if founds_department else _role(),
+            "role": Role.MANAGER if founds_department else _random.choices(ROLES, SHARES)[0],
             "hashed_password": hashed_password,
             "is_active": founds_department or _random.random() > 0.04,
             "is_verified": founds_department or _random.random() > 0.03,
@@ -206,13 +207,6 @@ def _perhaps_later(since: datetime, until: datetime, *, chance: float) -> dateti
     if _random.random() >= chance:
         return None
     return since + (until - since) * _random.random()
-
-
-def _role() -> Role:
-    chance = _random.random()
-    if chance < 0.01:
-        return Role.AUDITOR
-    return Role.MANAGER if chance < 0.06 else Role.USER
 
 
 def _status(age: float) -> ItemStatus:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -42,13 +41,22 @@ _REHEARSAL: Final = "rehearsal"  # Likewise: nothing of it is to stay.
 _building = threading.Lock()
 
 
-@dataclass(frozen=True)
 class _Database:
-    engine: Engine
-    units: sessionmaker[UnitOfWork]
-    reads: sessionmaker[ReadingSession]
-    exporting: Engine
-    exports: sessionmaker[ExportingSession]
+    def __init__(self) -> None:
+        settings = get_settings()
+        long_ones = settings.IMPORTS_AT_ONCE + settings.EXPORTS_AT_ONCE
+        threads = settings.DB_POOL_SIZE + long_ones + HASHES_AT_ONCE + JOB_THREADS
+        self.engine = _engine_of(settings, size=threads)  # A connection for every one of them.
+        self.exporting = _create_export_engine(settings)
+        reading = self.engine.execution_options(**{SINGLE_STATEMENTS: True})
+        options: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
+        self.units = sessionmaker(self.engine, class_=UnitOfWork, **options)
+        options["autoflush"] = False
+        self.reads = sessionmaker(reading, class_=ReadingSession, **options)
+        self.exports = sessionmaker(self.exporting, class_=ExportingSession, **options)
+
+
+_build = lru_cache(_Database)
 
 
 def get_engine() -> Engine:
@@ -58,24 +66,6 @@ def get_engine() -> Engine:
 def _database() -> _Database:
     with _building:  # First uses in several threads must not make several pools.
         return _build()
-
-
-@lru_cache
-def _build() -> _Database:
-    settings = get_settings()
-    long_ones = settings.IMPORTS_AT_ONCE + settings.EXPORTS_AT_ONCE
-    threads = settings.DB_POOL_SIZE + long_ones + HASHES_AT_ONCE + JOB_THREADS
-    engine = _engine_of(settings, size=threads)  # A connection for every one of them.
-    reading = engine.execution_options(**{SINGLE_STATEMENTS: True})
-    exporting = _create_export_engine(settings)
-    options: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
-    return _Database(
-        engine=engine,
-        units=sessionmaker(engine, class_=UnitOfWork, **options),
-        reads=sessionmaker(reading, class_=ReadingSession, autoflush=False, **options),
-        exporting=exporting,
-        exports=sessionmaker(exporting, class_=ExportingSession, autoflush=False, **options),
-    )
 
 
 def _create_export_engine(settings: Settings) -> Engine:
