@@ -138,9 +138,13 @@ def make_users(
 
 def make_items(count: int, *, owners: Sequence[Owner], now: datetime) -> Iterator[Values]:
     """The older an item, the likelier it is archived."""
-    described = _described_things()
+    described = [
+        (f"{kind} {thing}", None if remark is None else fact + remark)
+        for thing, (kinds, facts) in THINGS.items()
+        for kind, fact, remark in product(kinds, facts, REMARKS)
+    ]
     for owner, created_at in _with_owners(count, owners, now):
-        title, description = described[int(_random.random() * len(described))]
+        title, description = _random.choice(described)
         deleted_at = _perhaps_later(created_at, now, chance=0.03)
         yield {
             "title": title,
@@ -152,11 +156,6 @@ def make_items(count: int, *, owners: Sequence[Owner], now: datetime) -> Iterato
             "deleted_at": deleted_at,
             "version": 1 if deleted_at is None else 2,
         }
-
-
-def count_of_usage(owners: Sequence[Owner]) -> int:
-    """Enough to show something in a small office, and not to outweigh the rest in a large one."""
-    return 200 + 2 * len(owners)
 
 
 def make_usage(
@@ -214,14 +213,6 @@ def _status(age: float) -> ItemStatus:
     if chance < age * 0.5:
         return ItemStatus.ARCHIVED
     return ItemStatus.DRAFT if chance > 0.85 else ItemStatus.ACTIVE
-
-
-def _described_things() -> list[tuple[str, str | None]]:
-    return [
-        (f"{kind} {thing}", None if remark is None else fact + remark)
-        for thing, (kinds, facts) in THINGS.items()
-        for kind, fact, remark in product(kinds, facts, REMARKS)
-    ]
 
 
 def _ascii(name: str) -> str:

@@ -74,7 +74,8 @@ def _owners_with(db: Session, hashed_password: str) -> Sequence[Owner]:
 def _add_usage(load: Load, bar: Progress, owners: Sequence[Owner]) -> None:
     """The ledger comes first: it fills the counters."""
     counters: dict[tuple[int, date], int] = {}
-    count = demo_data.count_of_usage(owners)
+    # Enough to show something in a small office, and not to outweigh the rest in a large one.
+    count = 200 + 2 * len(owners)
     entries = demo_data.make_usage(count, owners=owners, now=utc_now(), counters=counters)
     load(UsageEvent, filter(None, bar.track(entries, total=count, description="Usage")))
     months = (
