@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextvars import copy_context
 from functools import partial
 from typing import Final
 
@@ -17,7 +16,7 @@ from app.api.threads import Threads
 from app.core.config import get_settings
 from app.core.errors import DomainError, UnavailableError
 from app.db.borrowing import Borrower, RequestTimeoutError
-from app.db.copying import Writable
+from app.db.driver_session import Writable
 from app.db.integrity import cause_of
 from app.middleware.answer_headers import is_head
 
@@ -48,21 +47,25 @@ class Outlet:
 
     # --- In the thread
 
+    def take_all(self, write: "Callable[[Outlet], None]") -> None:
+        """Raises NobodyReadsError."""
+        try:
+            write(self)
+            self._flush()
+        finally:
+            if not self._is_deserted:
+                self._put(b"")  # The end.
+
     def write(self, data: bytes, /) -> None:
         """Raises NobodyReadsError."""
         self._buffer += data
         if len(self._buffer) >= CHUNK_BYTES:
-            self.flush()
+            self._flush()
 
-    def flush(self) -> None:
-        """Raises NobodyReadsError."""
+    def _flush(self) -> None:
         if self._buffer:
             self._put(bytes(self._buffer))
             self._buffer.clear()
-
-    def end(self) -> None:
-        if not self._is_deserted:
-            self._put(b"")
 
     def _put(self, chunk: bytes) -> None:
         """Wait until there is room for it."""
@@ -114,12 +117,11 @@ class StreamedResponse(Response):
 
     async def _stream(self, request: Request, receive: Receive, send: Send) -> None:
         outlet, borrower = Outlet(), Borrower()
-        context = copy_context()
-        context.run(borrower.begin)
         threads: Threads = request.app.state.export_threads  # None of them is waited for.
-        work = partial(context.run, self._write_all, outlet)
+        work = partial(borrower.context().run, outlet.take_all, self._write)
         written = threads.start(work, whose=sharer_of(request))
-        written.add_done_callback(_look_at)
+        # The error of a writer whose reader has left is taken, so that nobody reports it as lost.
+        written.add_done_callback(lambda done: done.cancelled() or done.exception())
         sending = asyncio.ensure_future(self._send_all(outlet, written, send))
         leaving = asyncio.ensure_future(_departure(receive))
         try:
@@ -137,13 +139,6 @@ class StreamedResponse(Response):
             leaving.cancel()
             borrower.give_up()
             outlet.desert()
-
-    def _write_all(self, outlet: Outlet) -> None:
-        try:
-            self._write(outlet)
-            outlet.flush()
-        finally:
-            outlet.end()
 
     async def _send_all(self, outlet: Outlet, written: asyncio.Future[None], send: Send) -> None:
         async for chunk in outlet.chunks():
@@ -165,9 +160,3 @@ class StreamedResponse(Response):
 async def _departure(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _look_at(done: asyncio.Future[None]) -> None:
-    """Take the error of a writer whose reader has left, so that nobody reports it as lost."""
-    if not done.cancelled():
-        done.exception()

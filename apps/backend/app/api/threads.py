@@ -6,7 +6,6 @@ import random
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -140,8 +139,7 @@ async def run_in_time(
     the database loses its connection, so that its thread is free again.
     """
     borrower = Borrower()
-    context = copy_context()
-    context.run(borrower.begin)
+    context = borrower.context()
     timer = asyncio.timeout(seconds)
     try:
         async with timer:
@@ -149,7 +147,8 @@ async def run_in_time(
                 try:
                     return await threads.start(partial(context.run, work), whose=whose)
                 except DBAPIError as error:
-                    if runs >= _runs_after(error, is_read=is_read):
+                    is_lost_read = is_read and error.connection_invalidated
+                    if runs >= (RUNS if is_contention(error) else READS if is_lost_read else 1):
                         raise
                     log.warning("run again", runs=runs, error=type(error.orig).__name__)
                 # Those who met should not meet again.
@@ -160,9 +159,3 @@ async def run_in_time(
         borrower.give_up()
         raise RequestTimeoutError from None
     raise AssertionError  # The last run has returned or raised.
-
-
-def _runs_after(error: DBAPIError, *, is_read: bool) -> int:
-    if is_contention(error):
-        return RUNS
-    return READS if is_read and error.connection_invalidated else 1

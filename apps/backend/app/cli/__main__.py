@@ -19,8 +19,23 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for commands in (server, database, seed, accounts, jobs, inspection):
-    commands.add_commands(cli)
+for name, command in (
+    ("serve", server.serve),
+    ("run", server.run),
+    ("migrate", database.migrate),
+    ("new-migration", database.new_migration),
+    ("seed", seed.seed_demo),
+    ("create-admin", accounts.create_admin),
+    ("reset-password", accounts.reset_password),
+    ("end-sessions", accounts.end_sessions),
+    ("deliver-mail", jobs.deliver),
+    ("clean-up", jobs.clean_up),
+    ("check", inspection.check),
+    ("routes", inspection.routes),
+    ("openapi", inspection.openapi),
+    ("shell", inspection.shell),
+):
+    cli.command(name)(command)
 
 
 def main() -> None:

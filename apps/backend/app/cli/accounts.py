@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from app.cli.console import console, fail, is_terminal, settings_faults
 from app.core.config import get_settings
-from app.core.errors import DomainError
 from app.core.permissions import Role
 from app.core.security import hash_password
 from app.crud import auth as crud_auth
@@ -21,12 +20,6 @@ from app.models import User
 from app.schemas.user import UserCreate, UserUpdate
 
 GENERATED_EMAIL = "admin@example.com"
-
-
-def add_commands(cli: typer.Typer) -> None:
-    cli.command()(create_admin)
-    cli.command()(reset_password)
-    cli.command()(end_sessions)
 
 
 def create_admin(
@@ -57,16 +50,14 @@ def ensure_admin() -> None:
         if crud_user.has_active_admin(db):
             return
     settings = get_settings()
-    email = settings.FIRST_ADMIN_EMAIL
+    email, password = settings.FIRST_ADMIN_EMAIL, ""
     if settings.FIRST_ADMIN_PASSWORD:
         password = settings.FIRST_ADMIN_PASSWORD.get_secret_value()
-        _create(email or GENERATED_EMAIL, password, if_missing=True)
     elif is_terminal():
         console.print("There is no admin yet. Create the first one.")
         email = email or typer.prompt("E-mail", default=GENERATED_EMAIL)
-        _create(email, _ask_password(may_be_empty=True) or None, if_missing=True)
-    else:
-        _create(email or GENERATED_EMAIL, None, if_missing=True)
+        password = _ask_password(may_be_empty=True)
+    _create(email or GENERATED_EMAIL, password, if_missing=True)
 
 
 def reset_password(email: Annotated[str, typer.Argument(help="Whose password to set.")]) -> None:
@@ -83,8 +74,6 @@ def reset_password(email: Annotated[str, typer.Argument(help="Whose password to 
             store_password(db, user=_find(db, email), hashed_password=hashed_password)
     except ValidationError as error:
         fail("; ".join(settings_faults(error)))
-    except DomainError as error:
-        fail(error.detail)
     _show(email, None if password else chosen, "The password is set.")
 
 
@@ -107,7 +96,7 @@ def _find(db: Session, email: str) -> User:
     return user
 
 
-def _create(email: str, password: str | None, *, if_missing: bool = False) -> None:
+def _create(email: str, password: str, *, if_missing: bool = False) -> None:
     chosen = password or secrets.token_urlsafe(12)
     try:
         user_in = UserCreate(email=email, password=chosen, role=Role.ADMIN)
@@ -119,8 +108,6 @@ def _create(email: str, password: str | None, *, if_missing: bool = False) -> No
             user = crud_user.create_user(db, user_in=user_in, hashed_password=hashed_password)
     except ValidationError as error:
         fail("; ".join(settings_faults(error)))
-    except DomainError as error:
-        fail(error.detail)
     _show(user.email, None if password else chosen, "The admin is created.")
 
 

@@ -68,7 +68,8 @@ def _put_off(db: Session, models: Sequence[type[Base]]) -> Sequence[Row[Any]]:
 
 def _insert(db: Session, model: type[Base], rows: Iterable[Values]) -> None:
     table: Any = model.__table__  # Past the ORM, which takes as long again.
-    for batch in _in_batches(rows):
+    rest = iter(rows)
+    while batch := list(islice(rest, BATCH)):
         db.execute(insert(table), batch)
 
 
@@ -86,16 +87,10 @@ def _copy(db: Session, model: type[Base], rows: Iterable[Values]) -> None:
 class _Lines:
     """The file that COPY reads."""
 
-    def __init__(self, rows: Iterable[Values]) -> None:
-        self._batches = _in_batches(rows)
+    def __init__(self, rows: Iterator[Values]) -> None:
+        self._rows = rows
 
     def read(self, _size: int) -> str:
         lines = io.StringIO()
-        csv.writer(lines).writerows(row.values() for row in next(self._batches, []))
+        csv.writer(lines).writerows(row.values() for row in islice(self._rows, BATCH))
         return lines.getvalue()
-
-
-def _in_batches(rows: Iterable[Values]) -> Iterator[list[Values]]:
-    rest = iter(rows)
-    while batch := list(islice(rest, BATCH)):
-        yield batch

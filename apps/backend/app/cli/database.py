@@ -11,11 +11,6 @@ from app.cli.console import console, fail
 from app.db import migrations
 
 
-def add_commands(cli: typer.Typer) -> None:
-    cli.command()(migrate)
-    cli.command()(new_migration)
-
-
 def migrate(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; fail where a migration is due.")
@@ -35,7 +30,7 @@ def migrate(
         console.print(f"The schema is up to date ({head}).")
         return
     try:
-        migrations.migrate_to(to or "head")
+        migrations.migrate(to or "head")
     except CommandError as error:
         fail(str(error))
     console.print(f"The schema is at {migrations.current_revision() or 'nothing'}.")

@@ -4,7 +4,7 @@ Everything comes in the order of time, so that ids rise with it as they do in a 
 """
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import product
 from random import Random
@@ -13,13 +13,88 @@ from typing import Final
 from sqlalchemy import Row
 
 from app.cli.bulk_load import Values
-from app.cli.demo_words import DEPARTMENTS, FIRST_NAMES, KINDS, LAST_NAMES, REMARKS, THINGS
 from app.core.permissions import Role
 from app.crud.quota import month_of
 from app.schemas.item import ItemStatus
 
 YEARS: Final = timedelta(days=730)
 USUAL_QUOTA: Final = 100_000  # What is consumed where the quota is unlimited goes by this.
+
+FIRST_NAMES: Final = """
+    Ada Aisha Alba Amir Anna Arjun Astrid Aylin Ben Bruno Carla Chen Chloé Dana Daniel Diego Dmitri
+    Elena Elias Emil Emma Fatima Felix Finn Freya Grace Hana Hiro Hugo Ida Inés Ivan Jan Jonas Julia
+    Kaito Kemal Lara Lena Leon Liam Lina Lucía Luis Maja Marek Maria Mateo Mei Mila Nadia Nils Noah
+    Olga Omar Oskar Paula Pavel Priya Rosa Samir Sara Sofia Theo Tomás Yara Zoë
+""".split()  # noqa: SIM905  Easier to read than a list.
+LAST_NAMES: Final = """
+    Adler Ahmed Andersen Bakker Bauer Becker Bergström Brown Castro Costa Dahl Demir Dubois Egede
+    Eriksson Fischer Fontaine García Gruber Haas Hansen Hoffmann Horváth Ito Ivanova Jansen Kaya
+    Keller Khan Kowalski Kumar Larsen Lindqvist López Maier Martin Meyer Moreau Moretti Müller
+    Murphy Nakamura Nguyen Novák Okafor Olsen Öztürk Patel Pereira Petrov Popescu Ricci Rossi Santos
+    Sato Schneider Silva Singh Smith Suzuki Taylor Tanaka Vargas Weber Wójcik Zhang
+""".split()  # noqa: SIM905  The same.
+ROLES, SHARES = (Role.AUDITOR, Role.MANAGER, Role.USER), (1, 5, 94)
+# Departments by their size.
+DEPARTMENTS: Final = {
+    "Sales": 24,
+    "Engineering": 22,
+    "Support": 20,
+    "Logistics": 16,
+    "Finance": 8,
+    "Marketing": 6,
+    "People": 4,
+}
+# What things are called, which kinds there are, and what may be said of each.
+THINGS: Final[Mapping[str, tuple[Sequence[str], Sequence[str]]]] = {
+    "desk": (
+        ("Oak", "Walnut", "White", "Standing"),
+        ("160 by 80 cm, with a cable tray.", "180 by 80 cm, two drawers.", "140 by 70 cm."),
+    ),
+    "office chair": (
+        ("Mesh", "Leather", "Low-back"),
+        ("Armrests and lumbar support.", "Castors for hard floors.", "Seat height 42 to 52 cm."),
+    ),
+    "desk lamp": (
+        ("Brass", "Black", "Clamp-on"),
+        ("LED, 9 W, warm white.", "With a green shade.", "Dimmable, with a USB socket."),
+    ),
+    "filing cabinet": (
+        ("Steel", "Two-drawer", "Four-drawer"),
+        ("Lockable; two keys.", "For hanging files, A4.", "Fireproof for an hour."),
+    ),
+    "monitor": (
+        ("24-inch", "27-inch", "Curved"),
+        ("2560 by 1440, USB-C.", "HDMI and DisplayPort.", "Height and tilt adjustable."),
+    ),
+    "laptop": (
+        ("13-inch", "14-inch", "16-inch"),
+        ("16 GB, 512 GB, German keyboard.", "32 GB, 1 TB.", "With a docking station."),
+    ),
+    "whiteboard": (
+        ("Mobile", "Wall-mounted", "Glass"),
+        ("180 by 120 cm, magnetic.", "120 by 90 cm.", "With a tray for pens."),
+    ),
+    "shelf": (
+        ("Pine", "Steel", "Corner"),
+        ("Five boards, 90 cm wide.", "Bears 80 kg a board.", "Fixed to the wall."),
+    ),
+    "label printer": (
+        ("Thermal", "Portable"),
+        ("Rolls of 62 mm.", "Network and USB.", "Cuts by itself."),
+    ),
+}
+# What may be said besides; None stands for no description at all.
+REMARKS: Final = (
+    " Stands on the second floor.",
+    " Kept in the storeroom.",
+    " Bought second-hand.",
+    " To be checked once a year.",
+    "",
+    "",
+    None,
+    None,
+)
+KINDS: Final = ("chat", "chat", "chat", "summary", "summary", "translation", "search", "export")
 
 _random: Final = Random()  # noqa: S311  Demo data.
 
@@ -47,7 +122,7 @@ def make_users(
             "username": name,
             "full_name": f"{first} {last}",
             "department": departments[number],
-            "role": Role.MANAGER if founds_department else _role(),
+            "role": Role.MANAGER if founds_department else _random.choices(ROLES, SHARES)[0],
             "hashed_password": hashed_password,
             "is_active": founds_department or _random.random() > 0.04,
             "is_verified": founds_department or _random.random() > 0.03,
@@ -63,9 +138,13 @@ def make_users(
 
 def make_items(count: int, *, owners: Sequence[Owner], now: datetime) -> Iterator[Values]:
     """The older an item, the likelier it is archived."""
-    described = _described_things()
+    described = [
+        (f"{kind} {thing}", None if remark is None else fact + remark)
+        for thing, (kinds, facts) in THINGS.items()
+        for kind, fact, remark in product(kinds, facts, REMARKS)
+    ]
     for owner, created_at in _with_owners(count, owners, now):
-        title, description = described[int(_random.random() * len(described))]
+        title, description = _random.choice(described)
         deleted_at = _perhaps_later(created_at, now, chance=0.03)
         yield {
             "title": title,
@@ -77,11 +156,6 @@ def make_items(count: int, *, owners: Sequence[Owner], now: datetime) -> Iterato
             "deleted_at": deleted_at,
             "version": 1 if deleted_at is None else 2,
         }
-
-
-def count_of_usage(owners: Sequence[Owner]) -> int:
-    """Enough to show something in a small office, and not to outweigh the rest in a large one."""
-    return 200 + 2 * len(owners)
 
 
 def make_usage(
@@ -134,26 +208,11 @@ def _perhaps_later(since: datetime, until: datetime, *, chance: float) -> dateti
     return since + (until - since) * _random.random()
 
 
-def _role() -> Role:
-    chance = _random.random()
-    if chance < 0.01:
-        return Role.AUDITOR
-    return Role.MANAGER if chance < 0.06 else Role.USER
-
-
 def _status(age: float) -> ItemStatus:
     chance = _random.random()
     if chance < age * 0.5:
         return ItemStatus.ARCHIVED
     return ItemStatus.DRAFT if chance > 0.85 else ItemStatus.ACTIVE
-
-
-def _described_things() -> list[tuple[str, str | None]]:
-    return [
-        (f"{kind} {thing}", None if remark is None else fact + remark)
-        for thing, (kinds, facts) in THINGS.items()
-        for kind, fact, remark in product(kinds, facts, REMARKS)
-    ]
 
 
 def _ascii(name: str) -> str:

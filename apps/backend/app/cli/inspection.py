@@ -2,7 +2,6 @@ import code
 import json
 
 import typer
-from fastapi.routing import RouteContext
 from pydantic import ValidationError
 from rich.table import Column, Table
 
@@ -18,16 +17,12 @@ from app.db.session import unit_of_work
 from app.main import create_app
 
 
-def add_commands(cli: typer.Typer) -> None:
-    for command in (check, routes, openapi, shell):
-        cli.command()(command)
-
-
 def check() -> None:
     """Tell what is wrong with settings, database, schema, Redis and mail server, and what to do."""
     _tell("Settings", _check_settings())
     _tell("Database", _check_database())
-    _tell("Schema", _check_schema())
+    is_usable = migrations.is_usable()
+    _tell("Schema", None if is_usable else "is not at this release's version: run migrate")
     if get_settings().REDIS_URL is None:
         console.print("- Redis    not set: each process counts rate limits for itself")
     else:
@@ -63,10 +58,6 @@ def _check_database() -> str | None:
     return None
 
 
-def _check_schema() -> str | None:
-    return None if migrations.is_usable() else "is not at this release's version: run migrate"
-
-
 def _check_letters() -> str | None:
     settings = get_settings()
     if settings.SMTP_HOST is None:
@@ -91,7 +82,7 @@ def routes() -> None:
     """List every route: method, path, who may call it, and how often."""
     path = Column("Path", no_wrap=True)
     table = Table("Method", path, "Who", "Limit", box=None, pad_edge=False, collapse_padding=True)
-    for context in sorted(route_contexts(create_app()), key=_order):
+    for context in sorted(route_contexts(create_app()), key=lambda context: context.path or ""):
         for method in sorted(context.methods or ()):
             table.add_row(method, context.path, access_of(context), "\n".join(limits_of(context)))
     console.print(table)
@@ -104,10 +95,6 @@ def routes() -> None:
         f"without a login {settings.RATE_LIMIT_ANONYMOUS} per address.",
         soft_wrap=True,
     )
-
-
-def _order(context: RouteContext) -> str:
-    return context.path or ""
 
 
 def openapi() -> None:

@@ -1,19 +1,12 @@
 from datetime import timedelta
 from typing import Final
 
-import typer
-
 from app.cli.console import console, fail
 from app.core.logging import configure_logging
 from app.tasks.deliver_mail import deliver_mail
 from app.tasks.schedule import run_job
 
 LONGEST_DELIVERY: Final = timedelta(hours=1)
-
-
-def add_commands(cli: typer.Typer) -> None:
-    cli.command()(clean_up)
-    cli.command("deliver-mail")(deliver)
 
 
 def clean_up() -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-import socket
 import sys
+from contextlib import suppress
 from multiprocessing import parent_process
 from types import FrameType
 from typing import Any, Final
@@ -52,17 +52,12 @@ class Listener:
 
     def _take_waiting(self) -> None:
         for one in self.server.sockets:
-            listening = socket.socket(one.family, one.type, one.proto, fileno=one.fileno())
-            try:
+            # An error says that nobody waits, or that too many files are open.
+            with suppress(OSError), one.dup() as listening:
                 for _ in range(MOST_AT_ONCE):
                     taken, _ = listening.accept()
-                    self.loop.create_task(
-                        self.loop.connect_accepted_socket(self.make_protocol, taken)
-                    )
-            except OSError:
-                pass  # Nobody waits, or too many files are open.
-            finally:
-                listening.detach()
+                    connect = self.loop.connect_accepted_socket(self.make_protocol, taken)
+                    self.loop.create_task(connect)
 
 
 class Supervisor(Multiprocess):

@@ -25,18 +25,6 @@ LARGE: Final = 100_000
 SEEDED: Final = (User, Item, UsageEvent, UsageMonth)
 
 
-def add_commands(cli: typer.Typer) -> None:
-    cli.command()(seed)
-
-
-def seed(
-    users: Annotated[int, typer.Option(min=1)] = DEMO_USERS,
-    items: Annotated[int, typer.Option(min=0)] = DEMO_ITEMS,
-) -> None:
-    """Add demo data. Refused in production."""
-    seed_demo(users=users, items=items)
-
-
 def seed_once() -> None:
     """Add demo data to a database without items, so that a second start adds none."""
     with read_only() as db:
@@ -45,8 +33,11 @@ def seed_once() -> None:
         seed_demo()
 
 
-def seed_demo(*, users: int = DEMO_USERS, items: int = DEMO_ITEMS) -> None:
-    """Add all of it, or nothing."""
+def seed_demo(
+    users: Annotated[int, typer.Option(min=1)] = DEMO_USERS,
+    items: Annotated[int, typer.Option(min=0)] = DEMO_ITEMS,
+) -> None:
+    """Add demo data, all of it or nothing. Refused in production."""
     if get_settings().ENVIRONMENT == "production":
         fail("demo data is refused in production.")
     password, now = secrets.token_urlsafe(9), utc_now()
@@ -83,7 +74,8 @@ def _owners_with(db: Session, hashed_password: str) -> Sequence[Owner]:
 def _add_usage(load: Load, bar: Progress, owners: Sequence[Owner]) -> None:
     """The ledger comes first: it fills the counters."""
     counters: dict[tuple[int, date], int] = {}
-    count = demo_data.count_of_usage(owners)
+    # Enough to show something in a small office, and not to outweigh the rest in a large one.
+    count = 200 + 2 * len(owners)
     entries = demo_data.make_usage(count, owners=owners, now=utc_now(), counters=counters)
     load(UsageEvent, filter(None, bar.track(entries, total=count, description="Usage")))
     months = (

@@ -36,11 +36,6 @@ Workers = Annotated[int | None, typer.Option(help="Processes; else `WEB_CONCURRE
 Reload = Annotated[bool, typer.Option("--reload", help="Start anew when a file changes.")]
 
 
-def add_commands(cli: typer.Typer) -> None:
-    cli.command()(serve)
-    cli.command()(run)
-
-
 def serve(
     host: Host = "127.0.0.1", port: Port = 8000, workers: Workers = None, reload: Reload = False
 ) -> None:

@@ -13,18 +13,14 @@ from app.core.config import get_settings
 TEMPLATES: Final = Path(__file__).resolve().parents[1] / "templates"
 
 
-def _environment(*, autoescape: bool) -> Environment:
-    return Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=autoescape,  # noqa: S701  Off for plain text alone.
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-_AS_HTML: Final = _environment(autoescape=True)
-_AS_TEXT: Final = _environment(autoescape=False)
+_AS_HTML: Final = Environment(
+    loader=FileSystemLoader(TEMPLATES),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_AS_TEXT: Final = _AS_HTML.overlay(autoescape=False)
 
 
 def write_text(

@@ -76,10 +76,15 @@ class Mailer:
         self._close()
 
     def send(self, letter: Letter) -> None:
-        """Raises MailServerError, NotNowError, NeverError."""
-        message = _message(letter)
-        if get_settings().SMTP_HOST is None:
-            _write_to_log(letter)
+        """Raises MailServerError, NotNowError, NeverError.
+
+        Outside `local` a log is no place for a link that opens an account.
+        """
+        message, settings = _message(letter), get_settings()
+        if settings.SMTP_HOST is None:
+            if settings.ENVIRONMENT != "local":
+                raise NeverError("SMTP_HOST is not set, so that no letter leaves")
+            log.info("letter", to=letter.recipient, subject=letter.subject, text=letter.text)
             return
         try:
             smtp = self._ready()
@@ -201,13 +206,6 @@ def _recipient(text: str) -> Address:
     return address
 
 
-def _write_to_log(letter: Letter) -> None:
-    """Outside `local` a log is no place for a link that opens an account. Raises NeverError."""
-    if get_settings().ENVIRONMENT != "local":
-        raise NeverError("SMTP_HOST is not set, so that no letter leaves")
-    log.info("letter", to=letter.recipient, subject=letter.subject, text=letter.text)
-
-
 def _failure(error: Exception) -> Exception:
     """Tell whether to blame the server, the moment or the letter."""
     match error:
@@ -218,7 +216,8 @@ def _failure(error: Exception) -> Exception:
             return MailServerError(f"the sender is refused: {code} {_printable(words)}")
         case smtplib.SMTPDataError(smtp_code=code, smtp_error=words):
             # Its words may quote what they refuse; the enhanced code (RFC 3463) does not.
-            text = f"the letter is refused: {code} {_enhanced_code(words)}"
+            found = re.match(r"[245]\.\d{1,3}\.\d{1,3}(?!\S)", _printable(words))
+            text = f"the letter is refused: {code} {found[0] if found else ''}"
         case _:
             return MailServerError(_explain(error))
     if code == SERVER_CLOSES:
@@ -240,8 +239,3 @@ def _explain(error: Exception) -> str:
 def _printable(words: bytes | str) -> str:
     text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST_ANSWER]
-
-
-def _enhanced_code(words: bytes | str) -> str:
-    found = re.match(r"[245]\.\d{1,3}\.\d{1,3}(?!\S)", _printable(words))
-    return found[0] if found else ""

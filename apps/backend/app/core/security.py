@@ -76,14 +76,6 @@ class AccessClaims:
     session_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    claims: AccessClaims
-    issued_at: int  # Seconds since 1970, as the others.
-    not_before: int
-    expires_at: int
-
-
 def hash_password(password: str) -> str:
     """Hash the NFKC form: keyboards differ in how they compose accents."""
     with _hashing:
@@ -187,20 +179,25 @@ def read_access_token(text: str, *, may_be_expired: bool = False) -> AccessClaim
     or that outlives what this server would have issued.
     """
     settings = get_settings()
-    token = _read_token(text, tuple(_keys().items()), settings.ALGORITHM)
+    claims, issued_at, not_before, expires_at = _read_token(
+        text, tuple(_keys().items()), settings.ALGORITHM
+    )
     now = time.time()
-    is_expired = token.expires_at <= now and not may_be_expired
-    is_too_long = token.expires_at - token.issued_at > settings.ACCESS_TOKEN_EXPIRE_MINUTES * 60
-    is_early = max(token.issued_at, token.not_before) > now + SKEW.total_seconds()
+    is_expired = expires_at <= now and not may_be_expired
+    is_too_long = expires_at - issued_at > settings.ACCESS_TOKEN_EXPIRE_MINUTES * 60
+    is_early = max(issued_at, not_before) > now + SKEW.total_seconds()
     if is_expired or is_too_long or is_early:
         raise InvalidTokenError
-    return token.claims
+    return claims
 
 
 @lru_cache(maxsize=REMEMBERED_TOKENS)
-def _read_token(text: str, keys: tuple[tuple[str, str], ...], algorithm: str) -> _Token:
+def _read_token(
+    text: str, keys: tuple[tuple[str, str], ...], algorithm: str
+) -> tuple[AccessClaims, int, int, int]:
     """What is signed stays so: a panel sends the same token for minutes. Its reader compares its
-    times with the clock, each time. Raises InvalidTokenError, and remembers nothing then.
+    times (`iat`, `nbf`, `exp`) with the clock, each time. Raises InvalidTokenError, and remembers
+    nothing then.
     """
     try:
         claims = jwt.decode(
@@ -220,7 +217,7 @@ def _read_token(text: str, keys: tuple[tuple[str, str], ...], algorithm: str) ->
     times = (claims["iat"], claims.get("nbf", claims["iat"]), claims["exp"])
     if not is_ours or not is_in_session or any(type(one) is not int for one in times):
         raise InvalidTokenError
-    return _Token(AccessClaims(user_id, session_id), *times)
+    return AccessClaims(user_id, session_id), *times
 
 
 def new_secret() -> str:

@@ -34,7 +34,7 @@ from app.core.workbook import write_workbook
 from app.crud import audit as crud_audit
 from app.crud.listing import Listing, select_whole
 from app.db.base import UtcDateTime
-from app.db.copying import Writable, copy_csv
+from app.db.driver_session import Writable, copy_csv
 from app.db.session import exporting, unit_of_work
 from app.models.mixins import without_deleted
 from app.schemas.listing import ExportFormat, ExportQuery

@@ -10,7 +10,7 @@ import sqlite3
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from threading import Lock
 from typing import Any, Final
 
@@ -36,9 +36,11 @@ class Borrower:
         self._lock = Lock()
         self._is_given_up = False
 
-    def begin(self) -> None:
-        """Whatever is borrowed in the present context from now on is this one's."""
-        _present.set(self)
+    def context(self) -> Context:
+        """Return one to work in: whatever is borrowed there is this one's."""
+        context = copy_context()
+        context.run(_present.set, self)
+        return context
 
     def give_up(self) -> None:
         """End what the work waits for in the database, and let it begin nothing new there."""

@@ -5,20 +5,22 @@ through SQLAlchemy, over the same connection. The driver commits by itself: so a
 round trip, and a unit of work sends its BEGIN together with its first statement.
 """
 
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 import psycopg2  # type: ignore[import-untyped]  # Ships no types.
 from psycopg2.extensions import (  # type: ignore[import-untyped]  # Likewise.
     TRANSACTION_STATUS_IDLE,
     TRANSACTION_STATUS_INERROR,
 )
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, Select, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from app.db.integrity import FORGOTTEN, error_of_driver
 from app.db.statements import BEGIN, HELD, pop_held
+
+_COPY_TO: Final = "copy_to"  # The execution option of a select that is to be copied, and whereto.
 
 
 class DriverSession(Session):
@@ -122,6 +124,30 @@ class UnitOfWork(DriverSession):
 
 class ExportingSession(Session):
     """Reads at length, row by row, in one transaction."""
+
+
+class Writable(Protocol):
+    def write(self, data: bytes, /) -> object: ...
+
+
+def copy_csv(db: Session, *, statement: Select[Any], out: Writable) -> None:
+    """Write the rows as CSV, without a heading, as PostgreSQL itself writes them (COPY).
+
+    The session's own events do not see it: a statement must pass deleted rows by itself.
+    """
+    db.connection().execute(statement, execution_options={_COPY_TO: out})
+
+
+def copy_where_asked(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+    """Tell whether this was all there was to do: a COPY takes no parameters, so they are put in
+    where the driver would put them.
+    """
+    out: Writable | None = context.execution_options.get(_COPY_TO)
+    if out is None:
+        return False
+    query: bytes = cursor.mogrify(statement, parameters)
+    cursor.copy_expert(b"COPY (" + query + b") TO STDOUT WITH (FORMAT csv)", out)
+    return True
 
 
 def end_open_transaction(driver: Any, record: ConnectionPoolEntry, _state: object) -> None:

@@ -21,31 +21,29 @@ def alembic_config() -> Config:
     return Config(BACKEND / "alembic.ini")
 
 
-def migrate() -> None:
-    command.upgrade(alembic_config(), "head")
+@lru_cache
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(alembic_config())
 
 
-def migrate_to(revision: str) -> None:
+def migrate(to: str = "head") -> None:
     """Go up or down to a revision. Raises alembic's CommandError for an unknown one."""
-    if revision != "head" and (revision == "base" or _is_behind_us(revision)):
-        command.downgrade(alembic_config(), revision)
+    if to != "head" and (to == "base" or _is_behind_us(to)):
+        command.downgrade(alembic_config(), to)
     else:
-        command.upgrade(alembic_config(), revision)
+        command.upgrade(alembic_config(), to)
 
 
 def _is_behind_us(revision: str) -> bool:
-    current = current_revision()
-    scripts = ScriptDirectory.from_config(alembic_config())
-    if current is None:
+    if (current := current_revision()) is None:
         return False
-    wanted = scripts.get_revision(revision).revision
-    passed = (script.revision for script in scripts.iterate_revisions(current, "base"))
-    return wanted in passed
+    wanted = _scripts().get_revision(revision).revision
+    passed = _scripts().iterate_revisions(current, "base")
+    return wanted in (script.revision for script in passed)
 
 
-@lru_cache
 def head_revision() -> str | None:
-    return ScriptDirectory.from_config(alembic_config()).get_current_head()
+    return _scripts().get_current_head()
 
 
 def has_database() -> bool:
@@ -64,12 +62,6 @@ def current_revision() -> str | None:
         raise DatabaseUnavailableError from error
 
 
-@lru_cache
-def known_revisions() -> frozenset[str]:
-    scripts = ScriptDirectory.from_config(alembic_config())
-    return frozenset(script.revision for script in scripts.walk_revisions())
-
-
 def is_usable() -> bool:
     """Tell whether the schema is at this release's version, or at a newer release's.
 
@@ -77,4 +69,6 @@ def is_usable() -> bool:
     Raises DatabaseUnavailableError.
     """
     current = current_revision()
-    return current == head_revision() or (current is not None and current not in known_revisions())
+    if current is None or current == head_revision():
+        return current is not None
+    return all(script.revision != current for script in _scripts().walk_revisions())

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -23,16 +22,16 @@ from app.core.origin import Origin
 from app.core.security import HASHES_AT_ONCE
 from app.db import sqlite
 from app.db.borrowing import note_borrowers, refuse_if_given_up
-from app.db.copying import allow_copying
 from app.db.driver_session import (
     ExportingSession,
     ReadingSession,
     UnitOfWork,
+    copy_where_asked,
     end_open_transaction,
 )
 from app.db.integrity import USELESS
 from app.db.sqlite import SINGLE_STATEMENTS
-from app.db.statements import LOCAL_SETTINGS, heed_options
+from app.db.statements import LOCAL_SETTINGS, put_before
 
 IDLE_SECONDS_BEFORE_PING: Final = 5.0
 JOB_THREADS: Final = 1
@@ -42,13 +41,22 @@ _REHEARSAL: Final = "rehearsal"  # Likewise: nothing of it is to stay.
 _building = threading.Lock()
 
 
-@dataclass(frozen=True)
 class _Database:
-    engine: Engine
-    units: sessionmaker[UnitOfWork]
-    reads: sessionmaker[ReadingSession]
-    exporting: Engine
-    exports: sessionmaker[ExportingSession]
+    def __init__(self) -> None:
+        settings = get_settings()
+        long_ones = settings.IMPORTS_AT_ONCE + settings.EXPORTS_AT_ONCE
+        threads = settings.DB_POOL_SIZE + long_ones + HASHES_AT_ONCE + JOB_THREADS
+        self.engine = _engine_of(settings, size=threads)  # A connection for every one of them.
+        self.exporting = _create_export_engine(settings)
+        reading = self.engine.execution_options(**{SINGLE_STATEMENTS: True})
+        options: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
+        self.units = sessionmaker(self.engine, class_=UnitOfWork, **options)
+        options["autoflush"] = False
+        self.reads = sessionmaker(reading, class_=ReadingSession, **options)
+        self.exports = sessionmaker(self.exporting, class_=ExportingSession, **options)
+
+
+_build = lru_cache(_Database)
 
 
 def get_engine() -> Engine:
@@ -58,24 +66,6 @@ def get_engine() -> Engine:
 def _database() -> _Database:
     with _building:  # First uses in several threads must not make several pools.
         return _build()
-
-
-@lru_cache
-def _build() -> _Database:
-    settings = get_settings()
-    long_ones = settings.IMPORTS_AT_ONCE + settings.EXPORTS_AT_ONCE
-    threads = settings.DB_POOL_SIZE + long_ones + HASHES_AT_ONCE + JOB_THREADS
-    engine = _engine_of(settings, size=threads)  # A connection for every one of them.
-    reading = engine.execution_options(**{SINGLE_STATEMENTS: True})
-    exporting = _create_export_engine(settings)
-    options: dict[str, Any] = {"expire_on_commit": False, "close_resets_only": False}
-    return _Database(
-        engine=engine,
-        units=sessionmaker(engine, class_=UnitOfWork, **options),
-        reads=sessionmaker(reading, class_=ReadingSession, autoflush=False, **options),
-        exporting=exporting,
-        exports=sessionmaker(exporting, class_=ExportingSession, autoflush=False, **options),
-    )
 
 
 def _create_export_engine(settings: Settings) -> Engine:
@@ -92,7 +82,7 @@ def _create_export_engine(settings: Settings) -> Engine:
     )
     if settings.is_sqlite:
         return engine.execution_options(**{SINGLE_STATEMENTS: True})  # It must keep no writer out.
-    allow_copying(engine)
+    event.listen(engine, "do_execute", copy_where_asked)
     return engine.execution_options(postgresql_readonly=True)
 
 
@@ -121,19 +111,15 @@ def _engine_of(
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         sqlite.adapt(engine, statement_seconds=seconds)
     else:
-        _adapt_to_postgresql(engine, _server_settings(seconds) | more)
+        event.listen(engine, "connect", partial(_set_up, _server_settings(seconds) | more))
+        event.listen(engine, "begin", _open_transaction)
+        event.listen(engine, "reset", end_open_transaction)
+        event.listen(engine, "handle_error", _leave_useless)
+        event.listen(engine, "before_cursor_execute", put_before, retval=True)
     note_borrowers(engine)
     event.listen(engine, "checkin", _note_return)
     event.listen(engine, "checkout", _ping_if_idle)
     return engine
-
-
-def _adapt_to_postgresql(engine: Engine, values: Mapping[str, str]) -> None:
-    event.listen(engine, "connect", partial(_set_up, values))
-    event.listen(engine, "begin", _open_transaction)
-    event.listen(engine, "reset", end_open_transaction)
-    event.listen(engine, "handle_error", _leave_useless)
-    heed_options(engine)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any, Final
 from psycopg2.extensions import (  # type: ignore[import-untyped]  # Ships no types.
     TRANSACTION_STATUS_IDLE,
 )
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection
 
 # Its own time, shorter than STATEMENT_TIMEOUT_SECONDS. On either database.
 WITHIN_SECONDS: Final = "within_seconds"
@@ -22,12 +22,7 @@ BEGIN: Final = "BEGIN; "
 LOCAL_SETTINGS: Final = "local_settings"
 
 
-def heed_options(engine: Engine) -> None:
-    """Of PostgreSQL; SQLite's clock is in `db/sqlite.py`."""
-    event.listen(engine, "before_cursor_execute", _put_before, retval=True)
-
-
-def _put_before(
+def put_before(
     connection: Connection,
     cursor: Any,
     statement: str,
@@ -35,6 +30,7 @@ def _put_before(
     context: Any,
     is_many: bool,
 ) -> tuple[str, Any]:
+    """Heed the options on PostgreSQL; SQLite's clock is in `db/sqlite.py`."""
     statement = with_options(statement, context.execution_options)
     held = take_held(cursor, connection.info)
     if is_many and held:

@@ -23,15 +23,7 @@ from app.models.outgoing_email import OutgoingEmail
 # The other jobs, a shutdown and whoever asked for a run wait for it; another follows at once.
 LONGEST_RUN: Final = timedelta(seconds=3)
 # After each attempt but the last, which is followed by the letter's end: a weekend, all in all.
-PAUSES: Final = (
-    timedelta(minutes=1),
-    timedelta(minutes=5),
-    timedelta(minutes=30),
-    timedelta(hours=2),
-    timedelta(hours=8),
-    timedelta(hours=24),
-    timedelta(hours=24),
-)
+PAUSES: Final = tuple(timedelta(minutes=m) for m in (1, 5, 30, 120, 480, 1440, 1440))
 MAX_ATTEMPTS: Final = len(PAUSES) + 1
 MOST_WAITS: Final = 20  # For the mail server, by far.
 

@@ -21,7 +21,7 @@ from app.crud import audit as crud_audit
 from app.crud import job as crud_job
 from app.crud.job import JobNotFoundError, JobRunningError, Outcome
 from app.db.borrowing import on_its_own
-from app.db.integrity import cause_of, domain_error, is_missing_table, without_values
+from app.db.integrity import cause_of, domain_error, without_values
 from app.db.session import read_only, unit_of_work
 from app.tasks.clean_up import apply_retention, clean_up
 from app.tasks.deliver_mail import deliver_mail
@@ -159,33 +159,24 @@ def background_jobs(*, pause_seconds: float = PAUSE_SECONDS) -> Iterator[None]:
 
 def _work(stopping: Event, pause_seconds: float) -> None:
     roam()
-    told: str | None = None
+    told = ""
     while not stopping.is_set():
         try:
             for job in due_jobs():
                 if stopping.is_set():
                     return
                 run_if_due(job)
-            told = None
+            told = ""
         except Exception as error:  # noqa: BLE001  Logged; whatever happens, the thread lives on.
-            told = _tell_once(error, told)
+            if (kind := type(error).__name__) != told:  # Else it is not said again at each look.
+                _log(error)
+            told = kind
         stopping.wait(pause_seconds)
 
 
-def _tell_once(error: Exception, told: str | None) -> str:
-    """Log what is new; it is not said again at each look."""
-    kind = type(error).__name__
-    if kind == told:
-        return kind
-    if _is_passing(error):
+def _log(error: Exception) -> None:
+    """Warn where the database is gone, busy, or not migrated yet; else it is our own bug."""
+    if isinstance(error, DBAPIError | PoolTimeoutError) and domain_error(error) is not None:
         log.warning("jobs wait for the database", cause=cause_of(error))
     else:
         log.error("jobs cannot be run", **without_values(error))
-    return kind
-
-
-def _is_passing(error: Exception) -> bool:
-    """Whether the database is gone, busy, or not migrated yet."""
-    if isinstance(error, DBAPIError) and is_missing_table(error):
-        return True
-    return isinstance(error, DBAPIError | PoolTimeoutError) and domain_error(error) is not None

@@ -59,7 +59,7 @@ def test_migrations_lead_up_down_and_up_again(own_database: None) -> None:
     migrations.migrate()
     assert tables() == {*Base.metadata.tables, "alembic_version"}
 
-    migrations.migrate_to("base")
+    migrations.migrate("base")
     assert tables() == {"alembic_version"}
 
     migrations.migrate()
@@ -185,7 +185,7 @@ AS_FOLDED: Final = {
 
 
 def test_migration_folds_the_rows_that_are_there(own_database: None) -> None:
-    migrations.migrate_to(BEFORE_FOLDING)
+    migrations.migrate(BEFORE_FOLDING)
     names = list(AS_FOLDED)
     many = [names[number % len(names)] for number in range(2100)]
     values = "email, username, full_name, department, role, is_active, is_verified, version"
@@ -205,7 +205,7 @@ def test_migration_folds_the_rows_that_are_there(own_database: None) -> None:
         folded = connection.execute(
             text("SELECT full_name, full_name_folded, department_folded FROM users ORDER BY id")
         ).all()
-    migrations.migrate_to(BEFORE_FOLDING)
+    migrations.migrate(BEFORE_FOLDING)
     with get_engine().connect() as connection:
         kept = list(connection.scalars(text("SELECT department FROM users ORDER BY id")))
 

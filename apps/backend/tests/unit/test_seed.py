@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.cli.bulk_load import bulk_load
 from app.cli.console import progress_bar
-from app.cli.demo_words import DEPARTMENTS
+from app.cli.demo_data import DEPARTMENTS
 from app.cli.seed import SEEDED, seed_demo, seed_once
 from app.core.clock import utc_now
 from app.core.permissions import Role
