@@ -233,11 +233,8 @@ class ListParameters:
         }
         for name in sorted(counts, key=lambda name: counts[name], reverse=True):
             _, operator, annotation = self._filters.get(name, (name, "eq", Any))
-            is_looked_up = operator in _EQUALITY and _Span not in (
-                annotation,
-                *get_args(annotation),
-            )
-            bound = most if is_looked_up else MOST_COMPARED
+            is_moment = _Span in (annotation, *get_args(annotation))
+            bound = most if operator in _EQUALITY and not is_moment else MOST_COMPARED
             if counts[name] > bound or sum(counts.values()) > most:
                 text = f"At most {bound} values are allowed in one request."
                 raise ParameterError(native.sent_as.get(name, name), text)
