@@ -74,7 +74,6 @@ def _with_stored_emails(text: str) -> str:
 
 _Search = Annotated[_Text, Field(max_length=200), AfterValidator(_read_search)]
 
-
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 # In a query string a `+` is a blank, so that zones arrive without theirs.
 _LOST_PLUS: Final = re.compile(rf"({_DAY.pattern}[Tt ][\d:.]+) (\d\d:?\d\d)", re.ASCII)
@@ -106,8 +105,6 @@ _FILTERS: Final[Mapping[type, tuple[Any, tuple[Operator, ...]]]] = {
     datetime: (_Span, _EQUALITY + _ORDER),
     str: (_Text, (*_EQUALITY, *_ORDER, "like")),
 }
-
-
 _ONCE: Final = Field(max_length=1)  # Two pages in one request: which one was meant?
 
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from operator import attrgetter
 from typing import Any
 
 from fastapi import BackgroundTasks, Request, Response
@@ -52,9 +53,6 @@ class Progress:
     errors: dict[int, list[Any]] = field(default_factory=dict)  # Of the steps that failed.
     response: Response | None = None  # Whose headers and status go into the answer.
     background: BackgroundTasks | None = None
-
-    def give_request(self) -> Request:
-        return self.request
 
     def give_response(self) -> Response:
         if self.response is None:
@@ -182,8 +180,8 @@ def _step_of(
 def _others_of(node: Dependant) -> Iterator[tuple[str, Callable[[Progress], Any]]]:
     scopes = SecurityScopes(_get_oauth_scopes(dependant=node))
     for name, give in (
-        (node.http_connection_param_name, Progress.give_request),
-        (node.request_param_name, Progress.give_request),
+        (node.http_connection_param_name, attrgetter("request")),
+        (node.request_param_name, attrgetter("request")),
         (node.background_tasks_param_name, Progress.give_background),
         (node.response_param_name, Progress.give_response),
         (node.security_scopes_param_name, lambda _progress: deepcopy(scopes)),
