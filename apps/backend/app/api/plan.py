@@ -73,7 +73,10 @@ class Parameters:
         self.place = place
         self.fields = fields
         self.may_be_absent = all(_is_optional(one) for one in fields)
-        self._defaults = [(one.name, _default_of(one)) for one in fields if self.may_be_absent]
+        self._defaults: list[tuple[str, Any]] = [
+            (one.name, one.field_info.default_factory or partial(deepcopy, one.default))
+            for one in fields
+        ]
 
     @cached_property
     def keys(self) -> frozenset[str]:
@@ -94,11 +97,6 @@ class Parameters:
 def _is_optional(one: ModelField) -> bool:
     info = one.field_info
     return _get_param_model(one) is None and not info.is_required() and not info.validate_default
-
-
-def _default_of(one: ModelField) -> Callable[[], Any]:
-    factory: Any = one.field_info.default_factory
-    return factory or partial(deepcopy, one.default)
 
 
 @dataclass(frozen=True, slots=True)
