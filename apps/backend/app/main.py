@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app import __version__
 from app.api.api import add_routes
 from app.api.error_handlers import add_error_handlers
+from app.api.one_visit import fixed_paths
 from app.api.openapi import document, operation_id
 from app.api.short_way import ShortWay
 from app.api.streaming import TooManyExportsError
@@ -74,6 +75,7 @@ class Backdesk(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         settings = get_settings()
+        self.state.fixed_paths = fixed_paths(self)
         inner = app = super().build_middleware_stack()
         if self.user_middleware:
             log.warning("add_middleware() makes every request take FastAPI's own, longer way")
@@ -104,9 +106,7 @@ class Backdesk(FastAPI):
 
 
 def seen_by_every_answer(app: ASGIApp) -> ASGIApp:
-    is_https = get_settings().PUBLIC_URL.startswith("https:")
-    app = AnswerHeadersMiddleware(app, docs_path="/docs", is_https=is_https)
-    return RequestContextMiddleware(app)
+    return RequestContextMiddleware(AnswerHeadersMiddleware(app))
 
 
 @asynccontextmanager

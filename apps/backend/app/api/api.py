@@ -9,21 +9,20 @@ from app.api.deps import (
     RequiredPermission,
     anyone,
     anyone_uncounted,
+    check_must_change_password,
     get_current_user,
-    refuse_owed_password,
 )
 from app.api.limits import RouteLimit
 from app.api.routes import (
-    account_pages,
     accounts,
     audit,
     auth,
-    docs,
     health,
     items,
     jobs,
     letters,
     me,
+    pages,
     statistics,
     usage,
     users,
@@ -61,9 +60,9 @@ def add_routes(app: FastAPI) -> None:
         api.include_router(resource.router)
     app.include_router(api)
     app.include_router(health.router)
-    account_pages.add_account_pages(app)
+    pages.add_account_pages(app)
     if settings.DOCS_ENABLED:
-        docs.add_docs(app)
+        pages.add_docs(app)
     refuse_undeclared_routes(app)
 
 
@@ -84,7 +83,7 @@ def access_of(context: RouteContext) -> str | None:
     permissions = sorted(c.permission for c in declared if isinstance(c, RequiredPermission))
     if permissions:
         return ", ".join(permissions)
-    if declared & {refuse_owed_password, get_current_user}:
+    if declared & {check_must_change_password, get_current_user}:
         return "signed in"
     return "public" if declared & {anyone, anyone_uncounted} else None
 

@@ -5,7 +5,6 @@ back. Only cookies are sent unasked: a bearer token is never subject to this.
 """
 
 import hmac
-from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,7 +13,8 @@ from fastapi import Request, Response
 from app.core.clock import utc_now
 from app.core.config import get_settings
 from app.core.errors import PermissionDeniedError
-from app.core.security import derive_secret, key_ids, present_key_id
+from app.core.security import AccessToken, derive_secret, key_ids, present_key_id
+from app.crud.session import OpenSession
 
 CSRF_COOKIE: Final = "csrf_token"
 CSRF_HEADER: Final = "x-csrf-token"
@@ -34,22 +34,15 @@ def refresh_cookie() -> str:
 
 
 def set_session_cookies(
-    request: Request,
-    response: Response,
-    *,
-    session_id: int,
-    access_token: str,
-    expires_in_seconds: int,
-    refresh_token: str,
-    session_expires_at: datetime,
+    request: Request, response: Response, *, session: OpenSession, token: AccessToken
 ) -> str:
     """Return the CSRF token."""
-    remaining = int((session_expires_at - utc_now()).total_seconds())
-    token = csrf_token(session_id)
-    _set(response, access_cookie(), access_token, seconds=expires_in_seconds)
-    _set(response, refresh_cookie(), refresh_token, seconds=remaining, path=_auth_path(request))
-    _set(response, CSRF_COOKIE, token, seconds=remaining, is_readable=True)
-    return token
+    remaining, path = int((session.expires_at - utc_now()).total_seconds()), _auth_path(request)
+    csrf = csrf_token(session.id)
+    _set(response, access_cookie(), token.text, seconds=token.expires_in_seconds)
+    _set(response, refresh_cookie(), session.refresh_token, seconds=remaining, path=path)
+    _set(response, CSRF_COOKIE, csrf, seconds=remaining, is_readable=True)
+    return csrf
 
 
 def clear_session_cookies(request: Request, response: Response) -> None:

@@ -77,6 +77,7 @@ AnswerCache = Annotated[Cache, Depends(get_cache)]
 
 def get_current_user(request: Request, token: BearerToken, db: DbSession) -> Principal:
     """Load who is asking, and count the request for them; what is refused counts for its address.
+    Whether they may is checked by what the route declares.
 
     Where a transaction follows, this reads ahead of it: nothing is locked or held while a
     password is hashed or a body refused.
@@ -143,7 +144,7 @@ def identify(request: Request) -> Principal:
         return get_current_user(request, token if scheme.lower() == "bearer" else None, db)
 
 
-def refuse_owed_password(user: CurrentUser) -> None:
+def check_must_change_password(user: CurrentUser) -> None:
     """Raises PasswordChangeRequiredError."""
     if user.must_change_password:
         raise PasswordChangeRequiredError
@@ -156,7 +157,7 @@ class RequiredPermission:
     permission: Permission
 
     def __call__(self, user: CurrentUser) -> None:
-        refuse_owed_password(user)
+        check_must_change_password(user)
         if self.permission not in ROLE_PERMISSIONS[user.role]:
             raise PermissionDeniedError
         if not user.may(self.permission):
@@ -194,5 +195,5 @@ public: Final = Depends(anyone)
 uncounted: Final = Depends(anyone_uncounted)
 # Declare that a route asks for no permission beyond a login; the second, also of the few routes
 # that somebody needs who has to choose another password.
-signed_in: Final = Depends(refuse_owed_password)
+signed_in: Final = Depends(check_must_change_password)
 just_signed_in: Final = Depends(get_current_user)

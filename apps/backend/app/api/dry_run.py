@@ -14,7 +14,7 @@ from app.api.deps import DbSession
 from app.api.one_visit import before_commit
 from app.crud import audit as crud_audit
 from app.db.session import rehearse
-from app.schemas.dry_run import DryRun
+from app.schemas.audit import DryRun
 
 IsDryRun = Annotated[
     bool,

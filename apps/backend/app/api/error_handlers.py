@@ -11,12 +11,13 @@ from fastapi.routing import iter_route_contexts
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
+from starlette._utils import get_route_path
 from starlette.exceptions import HTTPException
 
 from app.api.idempotency import ReplayedAnswer
 from app.api.limits import ANONYMOUS, count_address
 from app.api.media_type import UnsupportedMediaTypeError
-from app.api.one_visit import has_no_word
+from app.api.one_visit import is_fixed
 from app.api.threads import run_in_time
 from app.api.wording import text_of
 from app.core import errors
@@ -138,9 +139,10 @@ async def _framework_refusal(request: Request, error: Exception) -> Response:
 def _methods_of(request: Request) -> list[str]:
     """Return every method that the path answers; the framework names those of one route only."""
     methods: set[str] = set()
+    path, has_no_id = get_route_path(request.scope), is_fixed(request.scope)
     for context in iter_route_contexts(request.app.routes):
-        found = context.path_regex.match(request.scope["path"])
-        if found is not None and has_no_word(found.groupdict()):
+        found = context.path_regex.match(path)
+        if found is not None and not (found.groupdict() and has_no_id):
             methods |= context.methods or set()
     methods = methods or {"GET"}  # Files name none.
     return sorted(methods | {"HEAD"} if "GET" in methods else methods)

@@ -57,9 +57,9 @@ async def digest_request(request: Request, actor: CurrentUser, key: GivenKey = N
     Whose role or department has changed meanwhile asks for something else: what was answered may no
     longer be theirs to see.
     """
-    digest = hashlib.sha256()
     if key is None:
-        return digest.digest()
+        return b""
+    digest = hashlib.sha256()
     who = f"{actor.role}\0{actor.department}"
     for part in (who, request.method, request.url.path.removesuffix("/"), request.url.query):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")

@@ -74,7 +74,6 @@ def _with_stored_emails(text: str) -> str:
 
 _Search = Annotated[_Text, Field(max_length=200), AfterValidator(_read_search)]
 
-
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 # In a query string a `+` is a blank, so that zones arrive without theirs.
 _LOST_PLUS: Final = re.compile(rf"({_DAY.pattern}[Tt ][\d:.]+) (\d\d:?\d\d)", re.ASCII)
@@ -106,8 +105,6 @@ _FILTERS: Final[Mapping[type, tuple[Any, tuple[Operator, ...]]]] = {
     datetime: (_Span, _EQUALITY + _ORDER),
     str: (_Text, (*_EQUALITY, *_ORDER, "like")),
 }
-
-
 _ONCE: Final = Field(max_length=1)  # Two pages in one request: which one was meant?
 
 
@@ -233,11 +230,8 @@ class ListParameters:
         }
         for name in sorted(counts, key=lambda name: counts[name], reverse=True):
             _, operator, annotation = self._filters.get(name, (name, "eq", Any))
-            is_looked_up = operator in _EQUALITY and _Span not in (
-                annotation,
-                *get_args(annotation),
-            )
-            bound = most if is_looked_up else MOST_COMPARED
+            is_moment = _Span in (annotation, *get_args(annotation))
+            bound = most if operator in _EQUALITY and not is_moment else MOST_COMPARED
             if counts[name] > bound or sum(counts.values()) > most:
                 text = f"At most {bound} values are allowed in one request."
                 raise ParameterError(native.sent_as.get(name, name), text)

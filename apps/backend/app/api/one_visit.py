@@ -9,13 +9,13 @@ for a connection.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Coroutine, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, ClassVar, Final
 
-from fastapi import Request, Response, params
+from fastapi import FastAPI, Request, Response, params
 from fastapi._compat import field_annotation_is_sequence
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import (
@@ -26,7 +26,8 @@ from fastapi.dependencies.models import (
 )
 from fastapi.dependencies.utils import _get_flat_fields_from_params
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute, _effective_route_context_var
+from fastapi.routing import APIRoute, _effective_route_context_var, iter_route_contexts
+from starlette._utils import get_route_path
 from starlette.datastructures import FormData
 from starlette.routing import Match
 from starlette.types import Scope
@@ -43,9 +44,6 @@ LastAct = Callable[[Response], Response]
 
 # They change nothing, so that one whose connection was lost may run again.
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-
-# What stands in a path where others have an id, such as the `me` of `/users/me`.
-WORDS: Final[set[str]] = set()
 
 _last_acts: Final[ContextVar[list[LastAct]]] = ContextVar("last_acts")
 
@@ -67,10 +65,10 @@ class OneVisitRoute(APIRoute):
         return await (request.form() if is_form else request.body())
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Take no word for an id: with another method, it would be refused as one that is wrong."""
+        """Take no word of another route's path for an id: `/users/import` names no user."""
         match, child_scope = super().matches(scope)
-        parameters = child_scope.get("path_params", {})
-        return (match, child_scope) if has_no_word(parameters) else (Match.NONE, {})
+        is_others = child_scope.get("path_params") and is_fixed(scope)
+        return (Match.NONE, {}) if is_others else (match, child_scope)
 
     def get_route_handler(self) -> Handler:
         stock: Handler = super().get_route_handler()
@@ -83,7 +81,11 @@ class OneVisitRoute(APIRoute):
         """Return what handles a request in one visit; None where the route has to wait. While
         dependencies are overridden, `stock` does.
         """
-        if route.is_sse_stream or route.is_json_stream or not _is_plain(route.dependant.call):
+        call = route.dependant.call
+        waits = (
+            _is_coroutine_callable(call) or _is_gen_callable(call) or _is_async_gen_callable(call)
+        )
+        if route.is_sse_stream or route.is_json_stream or waits:
             return None
         return _one_visit_handler(route, self, stock)
 
@@ -94,8 +96,15 @@ def _with_either_slash(path: re.Pattern[str]) -> re.Pattern[str]:
     return re.compile(f"{bare}/?$")
 
 
-def has_no_word(parameters: Mapping[str, Any]) -> bool:
-    return WORDS.isdisjoint(value for name, value in parameters.items() if name.endswith("_id"))
+def fixed_paths(app: FastAPI) -> frozenset[str]:
+    """Return the paths without parameters, bare of a slash at the end."""
+    paths = (str(context.path) for context in iter_route_contexts(app.routes))
+    return frozenset(path.removesuffix("/") for path in paths if "{" not in path)
+
+
+def is_fixed(scope: Scope) -> bool:
+    known: Container[str] = getattr(scope["app"].state, "fixed_paths", ())
+    return get_route_path(scope).removesuffix("/") in known
 
 
 class HashingRoute(OneVisitRoute):
@@ -177,12 +186,6 @@ def _visit_of(route: Any, *, has_json: bool) -> Callable[[Request, Any], Respons
         raise RuntimeError("A dependency with yield swallowed an exception: there is no answer.")
 
     return visit
-
-
-def _is_plain(call: Callable[..., Any] | None) -> bool:
-    return not (
-        _is_coroutine_callable(call) or _is_gen_callable(call) or _is_async_gen_callable(call)
-    )
 
 
 def _query_names(dependant: Dependant) -> Mapping[str, bool] | None:

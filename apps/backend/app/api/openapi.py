@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 from app.api.problems import problem
 from app.core.config import get_settings
 from app.middleware.problem import MEDIA_TYPE
-from app.schemas.dry_run import DryRun
+from app.schemas.audit import DryRun
 from app.schemas.problem import Problem
 
 DESCRIPTION: Final = """\

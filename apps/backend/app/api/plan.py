@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from operator import attrgetter
 from typing import Any
 
 from fastapi import BackgroundTasks, Request, Response
@@ -53,9 +54,6 @@ class Progress:
     response: Response | None = None  # Whose headers and status go into the answer.
     background: BackgroundTasks | None = None
 
-    def give_request(self) -> Request:
-        return self.request
-
     def give_response(self) -> Response:
         if self.response is None:
             self.response = Response()
@@ -75,7 +73,10 @@ class Parameters:
         self.place = place
         self.fields = fields
         self.may_be_absent = all(_is_optional(one) for one in fields)
-        self._defaults = [(one.name, _default_of(one)) for one in fields if self.may_be_absent]
+        self._defaults: list[tuple[str, Any]] = [
+            (one.name, one.field_info.default_factory or partial(deepcopy, one.default))
+            for one in fields
+        ]
 
     @cached_property
     def keys(self) -> frozenset[str]:
@@ -96,11 +97,6 @@ class Parameters:
 def _is_optional(one: ModelField) -> bool:
     info = one.field_info
     return _get_param_model(one) is None and not info.is_required() and not info.validate_default
-
-
-def _default_of(one: ModelField) -> Callable[[], Any]:
-    factory: Any = one.field_info.default_factory
-    return factory or partial(deepcopy, one.default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +178,8 @@ def _step_of(
 def _others_of(node: Dependant) -> Iterator[tuple[str, Callable[[Progress], Any]]]:
     scopes = SecurityScopes(_get_oauth_scopes(dependant=node))
     for name, give in (
-        (node.http_connection_param_name, Progress.give_request),
-        (node.request_param_name, Progress.give_request),
+        (node.http_connection_param_name, attrgetter("request")),
+        (node.request_param_name, attrgetter("request")),
         (node.background_tasks_param_name, Progress.give_background),
         (node.response_param_name, Progress.give_response),
         (node.security_scopes_param_name, lambda _progress: deepcopy(scopes)),

@@ -18,7 +18,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.one_visit import Handler, OneVisitRoute, has_no_word
+from app.api.one_visit import Handler, OneVisitRoute, fixed_paths
 
 TRACED: Final = "fastapi.telemetry"  # The keys in the scope.
 _HANDLER: Final = "backdesk.handler"
@@ -38,10 +38,7 @@ class Way:
         if found is None:
             return None
         convertors = self.context.param_convertors
-        parameters = {
-            name: convertors[name].convert(text) for name, text in found.groupdict().items()
-        }
-        return parameters if has_no_word(parameters) else None
+        return {name: convertors[name].convert(text) for name, text in found.groupdict().items()}
 
 
 Found = tuple[Way, dict[str, Any]]  # With the parameters in the path.
@@ -51,6 +48,7 @@ class RouteTable:
     """The routes by method and path, each found where FastAPI would find it."""
 
     def __init__(self, app: FastAPI) -> None:
+        self._fixed_paths = fixed_paths(app)
         self._fixed: dict[tuple[str, str], Found] = {}
         self._patterns: dict[tuple[str, int], list[Way]] = defaultdict(list)
         for context in iter_route_contexts(app.routes):
@@ -69,9 +67,10 @@ class RouteTable:
         return self._fixed.get((method, path)) or self._search(method, path)
 
     def _search(self, method: str, path: str) -> Found | None:
+        is_fixed = path.removesuffix("/") in self._fixed_paths
         for way in self._patterns.get((method, _depth(path)), ()):
             parameters = way.parameters(path)
-            if parameters is not None:
+            if parameters is not None and not (parameters and is_fixed):
                 return way, parameters
         return None
 

@@ -69,7 +69,8 @@ def text_of(error: ErrorDetails) -> str:
     if "UploadFile" in error["msg"]:
         return "Must be a file."
     if kind not in _OF_THE_VALIDATOR:
-        return _sentence(error["msg"].removeprefix("Value error, "))
+        text = error["msg"].removeprefix("Value error, ")
+        return text if text.endswith(".") else f"{text}."
     for value in values.values():
         if isinstance(value, str | int) and (kind, value) in PARTICULAR:
             return PARTICULAR[kind, value]
@@ -78,7 +79,3 @@ def text_of(error: ErrorDetails) -> str:
         for name, value in values.items()
     }
     return TEXTS.get(kind, ANY_OTHER).format(**readable)
-
-
-def _sentence(message: str) -> str:
-    return message if message.endswith(".") else f"{message}."

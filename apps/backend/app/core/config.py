@@ -66,6 +66,7 @@ class Settings(BaseSettings):
         env_file=TOP / ".env",
         env_file_encoding="utf-8",
         env_ignore_empty=True,
+        env_parse_none_str="null",
         extra="ignore",
         validate_default=True,
         hide_input_in_errors=True,
@@ -221,11 +222,6 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return [part.strip(" \"'") for part in value.strip("[] ").split(",") if part.strip(" \"'")]
-
-    @field_validator("DEFAULT_TOKEN_QUOTA", mode="before")
-    @classmethod
-    def read_null(cls, value: Any) -> Any:
-        return None if isinstance(value, str) and value.strip().lower() == "null" else value
 
     @field_validator("DATABASE_URL", "DATABASE_DIRECT_URL")
     @classmethod

@@ -9,6 +9,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.core.config import get_settings
 from app.core.rate_limit import Standing
 from app.middleware.request_context import request_id_of
 
@@ -43,15 +44,15 @@ def is_head(scope: Scope) -> bool:
 
 
 class AnswerHeadersMiddleware:
-    def __init__(self, app: ASGIApp, docs_path: str, *, is_https: bool) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.docs_path = docs_path
-        self.is_https = is_https  # As clients reach it: a proxy in front may end the TLS.
-        self.usual = _security_headers(is_docs=False, is_https=is_https)
+        # As clients reach it: a proxy in front may end the TLS.
+        self.is_https = get_settings().PUBLIC_URL.startswith("https:")
+        self.usual = _security_headers(is_docs=False, is_https=self.is_https)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         constant = self.usual
-        is_docs, is_https = scope["path"] == self.docs_path, scope["scheme"] == "https"
+        is_docs, is_https = scope["path"] == "/docs", scope["scheme"] == "https"
         if is_docs or is_https is not self.is_https:
             constant = _security_headers(is_docs=is_docs, is_https=is_https or self.is_https)
         has_body = scope["method"] != "HEAD"
@@ -61,9 +62,10 @@ class AnswerHeadersMiddleware:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [*message["headers"], *constant, *_rate_limit_headers(scope)]
+                given = message["headers"]
+                headers = [*given, *constant, *_rate_limit_headers(scope)]
                 headers.append((b"x-request-id", request_id_of(scope).encode()))
-                if all(name != _UNCACHED[0] for name, _ in headers):
+                if all(name != _UNCACHED[0] for name, _ in given):
                     headers.append(_UNCACHED)
                 message["headers"] = headers
             elif not has_body:

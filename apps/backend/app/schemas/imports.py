@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from app.schemas.audit import RehearsedChange
 from app.schemas.base import Schema
-from app.schemas.dry_run import RehearsedChange
 
 
 class OnConflict(StrEnum):

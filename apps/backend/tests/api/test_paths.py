@@ -79,6 +79,15 @@ def test_path_behind_a_prefix_takes_a_slash(as_admin: TestClient) -> None:
         assert mounted.get(f"/desk{API}/{path}").status_code == 200
 
 
+def test_path_behind_a_prefix_is_told_its_methods(as_admin: TestClient) -> None:
+    mounted = TestClient(as_admin.app, root_path="/desk", headers=dict(as_admin.headers))
+
+    for path, methods in (("items", "GET, HEAD, POST"), ("users/import", "POST")):
+        response = mounted.delete(f"/desk{API}/{path}")
+        assert_error(response, 405, "METHOD_NOT_ALLOWED")
+        assert response.headers["allow"] == methods
+
+
 def test_document_names_each_path_once(anonymous: TestClient) -> None:
     paths = anonymous.get(f"{API}/openapi.json").json()["paths"]
 

@@ -140,16 +140,8 @@ def _answer(
     token = create_access_token(user_id=session.user_id, session_id=session.id)
     response.headers["Cache-Control"] = "no-store"
     if in_cookies:
-        csrf_token = set_session_cookies(
-            request,
-            response,
-            session_id=session.id,
-            access_token=token.text,
-            expires_in_seconds=token.expires_in_seconds,
-            refresh_token=session.refresh_token,
-            session_expires_at=session.expires_at,
-        )
-        return CookiesPublic(csrf_token=csrf_token, expires_in=token.expires_in_seconds)
+        csrf = set_session_cookies(request, response, session=session, token=token)
+        return CookiesPublic(csrf_token=csrf, expires_in=token.expires_in_seconds)
     return TokenPublic(
         access_token=token.text,
         refresh_token=session.refresh_token,
