@@ -11,10 +11,12 @@ from sqlalchemy import (
     Integer,
     RowMapping,
     Select,
+    String,
     and_,
     bindparam,
     func,
     literal_column,
+    or_,
     select,
     true,
     tuple_,
@@ -24,16 +26,16 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from app.core.config import get_settings
 from app.core.errors import NotFoundError
 from app.core.permissions import Principal
-from app.crud.conditions import conditions_of, is_nullable
+from app.crud.conditions import NotKept, condition_of, is_nullable
 from app.crud.counting import Counting, Total, count_rows, give_up_in_time
 from app.crud.cursor import CursorUnsupportedSortError, has_cursor, make_cursor, read_cursor
-from app.crud.list_shape import Asked, Shape, take_apart
+from app.crud.list_shape import ESCAPE, Asked, Shape, take_apart
 from app.crud.scope import RowScopes, seen_by
 from app.db.base import Base
 from app.db.binding import with_values
 from app.db.folding import twins_of
 from app.db.prepared import Prepared
-from app.models.mixins import in_reach
+from app.models.mixins import SoftDeleteMixin, in_reach
 from app.schemas.base import Schema
 from app.schemas.listing import ListQuery
 
@@ -64,6 +66,7 @@ class Listing(Generic[Model]):
     alike: frozenset[str] = frozenset()
     scopes: RowScopes = field(default_factory=dict)
     missing: type[NotFoundError] = NotFoundError
+    refuse_unwritable: Callable[[Any, Principal], None] | None = None  # Of rows that one sees.
     exported_as: str = ""  # In the audit.
     importable: Select[*tuple[Any, ...]] | None = None  # The columns that an import takes.
 
@@ -88,14 +91,20 @@ class Listing(Generic[Model]):
         return take_apart(query, alike=self.alike)
 
     def conditions(self, shape: Shape) -> list[ColumnElement[bool]]:
-        return conditions_of(
-            shape,
-            model=self.model,
-            columns=self.columns,
-            keys=self.keys,
-            alike=self.alike,
-            searched=self.searched,
-        )
+        conditions = []
+        for wanted in shape.filters:
+            key = self.keys[wanted.field]
+            column = key if wanted.field in self.alike else self.columns[wanted.field]
+            conditions.append(condition_of(column, key, wanted))
+        if shape.is_long:
+            conditions.append(literal_column("1 = 1", NotKept()))
+        if shape.deleted and issubclass(self.model, SoftDeleteMixin):
+            conditions.append(self.model.deleted_at.is_not(None))
+        for place in range(shape.words):
+            word = bindparam(f"q{place}", type_=String)
+            keys = (self.keys[name] for name in self.searched)
+            conditions.append(or_(*(key.contains(word, escape=ESCAPE) for key in keys)))
+        return conditions
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,14 +49,19 @@ def get_record(
     actor: Principal,
     in_trash: bool = False,
     is_locked: bool = False,
+    expected: Collection[int] | None = None,
 ) -> Record:
     """Find the record, `in_trash` too. Lock it where it is to be changed, so that what is compared
-    is what is changed. Raises the listing's `missing`.
+    is what is changed: its version with those that the client has seen.
+
+    Raises the listing's `missing`, ChangedMeanwhileError.
     """
     statement = _statement(listing, actor.scope, in_trash=in_trash, is_locked=is_locked)
     record = statement.first(db, {**values_of(actor), "record_id": record_id})
     if record is None:
         raise listing.missing
+    if expected is not None:
+        _refuse_changed(db, listing.model, record_id, record["version"], expected)
     return record
 
 
@@ -77,16 +82,20 @@ def lock_record(
     actor: Principal,
     in_trash: bool = False,
     for_good: bool = False,
+    expected: Collection[int] | None = None,
 ) -> Entity:
-    """Find and lock it as an entity. Where it goes `for_good`, nobody else may refer to it.
+    """Do so with an entity. Where it goes `for_good`, nobody else may refer to it.
 
-    Raises the listing's `missing`.
+    Raises the listing's `missing`, what its `refuse_unwritable` raises, ChangedMeanwhileError.
     """
     wanted = select(listing.model).where(listing.model.id == record_id, listing.visible_to(actor))
     locked = wanted.with_for_update(key_share=not for_good)
     row = db.scalar(locked.execution_options(include_deleted=in_trash))
     if row is None:
         raise listing.missing
+    if listing.refuse_unwritable is not None:  # Or the versions would tell what has changed.
+        listing.refuse_unwritable(row, actor)
+    _refuse_changed(db, listing.model, record_id, row.version, expected)
     return row
 
 
@@ -137,16 +146,9 @@ def take_out(record: SoftDeleteMixin) -> None:
     record.deleted_at = None
 
 
-def refuse_changed(db: Session, record: AuditedRecord, *, expected: Collection[int] | None) -> None:
-    refuse_changed_record(
-        db, type(record), record_id=record.id, version=record.version, expected=expected
-    )
-
-
-def refuse_changed_record(
+def _refuse_changed(
     db: Session,
     model: type[AuditedRecord],
-    *,
     record_id: int,
     version: int,
     expected: Collection[int] | None,
