@@ -66,10 +66,7 @@ def get_visible_or_deleted_user(user_id: UserId, db: DbSession, actor: CurrentUs
 
 
 def get_visible_user_stats(user_id: UserId, db: DbSession, actor: CurrentUser) -> Record:
-    record = crud_usage.get_user_stats(db, user_id=user_id, actor=actor)
-    if record is None:
-        raise crud_user.UserNotFoundError
-    return record
+    return crud_usage.get_user_stats(db, user_id=user_id, actor=actor)
 
 
 VisibleUser = Annotated[Record, Depends(get_visible_user)]

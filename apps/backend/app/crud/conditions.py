@@ -1,4 +1,8 @@
-"""What a row must be like for a list to show it."""
+"""What a row must be like for an actor to see it, and for a list to show it.
+
+Of each resource there is one condition per scope. It speaks of the actor by parameters, so that
+statements with it can be prepared.
+"""
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -8,6 +12,7 @@ from sqlalchemy import (
     BindParameter,
     Boolean,
     ColumnElement,
+    String,
     TypeDecorator,
     and_,
     bindparam,
@@ -16,7 +21,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute
 
+from app.core.permissions import Principal, Scope
 from app.crud.list_shape import ESCAPE
+from app.db.base import Id
+from app.db.binding import with_values
 from app.schemas.listing import Filter, Operator
 
 Column = InstrumentedAttribute[Any]
@@ -29,12 +37,26 @@ _COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], ColumnElement[bool]]]
     "like": lambda column, value: column.contains(value, escape=ESCAPE),
 }
 
+ACTOR: Final = bindparam("actor_id", type_=Id)
+ACTORS_DEPARTMENT: Final[BindParameter[str]] = bindparam("actor_department", type_=String)
+
+RowScopes = Mapping[Scope, ColumnElement[bool]]
+
 
 class NotKept(TypeDecorator[bool]):
     """Keeps a statement out of SQLAlchemy's cache: with a thousand values it takes 2 MiB."""
 
     impl = Boolean
     cache_ok = False
+
+
+def values_of(actor: Principal) -> dict[str, Any]:
+    return {"actor_id": actor.id, "actor_department": actor.department_key}
+
+
+def seen_by(actor: Principal, scopes: RowScopes) -> ColumnElement[bool]:
+    """Return the condition with the actor's values in it, for any statement."""
+    return with_values(scopes[actor.scope], values_of(actor))
 
 
 def is_nullable(column: InstrumentedAttribute[Any]) -> bool:

@@ -10,9 +10,9 @@ from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
 from app.core.permissions import Permission, Principal, Scope
 from app.crud import user as crud_user
 from app.crud.batch import VALUES_AT_ONCE, in_batches
+from app.crud.conditions import ACTOR, ACTORS_DEPARTMENT, values_of
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
 from app.crud.records import insert_record, take_out, update_record
-from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, values_of
 from app.models.item import Item
 from app.models.user import User, ids_of_department
 from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate

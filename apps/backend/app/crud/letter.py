@@ -15,7 +15,7 @@ from app.crud import audit as crud_audit
 from app.crud.batch import delete_batch
 from app.crud.listing import Listing, Page, get_page, public_columns
 from app.crud.one_time_token import is_usable, issue_first_tokens, issue_token
-from app.db.loading import load_rows
+from app.db.writing import load_rows
 from app.models.one_time_token import OneTimeToken, TokenPurpose
 from app.models.outgoing_email import OutgoingEmail
 from app.models.user import User

@@ -26,11 +26,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from app.core.config import get_settings
 from app.core.errors import NotFoundError
 from app.core.permissions import Principal
-from app.crud.conditions import NotKept, condition_of, is_nullable
+from app.crud.conditions import NotKept, RowScopes, condition_of, is_nullable, seen_by
 from app.crud.counting import Counting, Total, count_rows, give_up_in_time
 from app.crud.cursor import CursorUnsupportedSortError, has_cursor, make_cursor, read_cursor
 from app.crud.list_shape import ESCAPE, Asked, Shape, take_apart
-from app.crud.scope import RowScopes, seen_by
 from app.db.base import Base
 from app.db.binding import with_values
 from app.db.folding import twins_of

@@ -11,7 +11,7 @@ from app.core.clock import SKEW, utc_now
 from app.core.errors import SpentTokenError
 from app.core.security import derive_secret, hash_secret, key_ids, new_secret, present_key_id
 from app.crud.batch import delete_batch
-from app.db.loading import draw_ids, load_rows
+from app.db.writing import draw_ids, load_rows
 from app.models.one_time_token import OneTimeToken, TokenPurpose
 from app.models.outgoing_email import OutgoingEmail
 from app.models.user import User

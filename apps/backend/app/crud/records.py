@@ -16,8 +16,8 @@ from app.core.clock import utc_now
 from app.core.errors import ChangedMeanwhileError, ConflictError
 from app.core.permissions import Principal, Scope
 from app.crud import audit as crud_audit
+from app.crud.conditions import values_of
 from app.crud.listing import Listing, Record
-from app.crud.scope import values_of
 from app.db.prepared import Prepared
 from app.db.writing import insert_row, update_row
 from app.models.audit_event import AuditEvent

@@ -14,13 +14,13 @@ from app.core.permissions import Principal, Role, Scope
 from app.core.security import hash_password, verify_password
 from app.core.text import fold, text_key
 from app.crud import audit as crud_audit
+from app.crud.conditions import ACTOR, ACTORS_DEPARTMENT, values_of
 from app.crud.department import settle_departments, spelling_of_department
 from app.crud.free_username import drawn, get_taken, numbered
 from app.crud.letter import send_verification, send_welcome, write_letter
 from app.crud.listing import Listing, Page, get_page, public_columns
 from app.crud.one_time_token import withdraw_tokens
 from app.crud.password import store_password
-from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, values_of
 from app.crud.session import end_sessions_of_all
 from app.crud.user_policy import (
     default_quota,
@@ -314,8 +314,10 @@ def insert_with_free_username(
     """Take the first free name; whoever takes it meanwhile makes us try the next. Return None where
     the e-mail is taken, after the same statements. The caller notes the creation.
     """
-    for name in _free_usernames(db, wanted=values["username"]):
-        if password is not None and name == fold(password):
+    wanted = values["username"]
+    taken = get_taken(db, User.username, names=numbered(wanted))
+    for name in chain(numbered(wanted), drawn(wanted)):
+        if name in taken or (password is not None and name == fold(password)):
             continue
         row = upsert(db, User).values(values | {"username": name})
         row = row.on_conflict_do_nothing(index_elements=[User.email], index_where=present)
@@ -325,12 +327,6 @@ def insert_with_free_username(
         except UsernameTakenError:
             continue
     raise AssertionError("the names never end")
-
-
-def _free_usernames(db: Session, *, wanted: str) -> Iterator[str]:
-    """Offer what is wanted, then the same with a number, which at last is drawn by lot."""
-    taken = get_taken(db, User.username, names=numbered(wanted))
-    return (name for name in chain(numbered(wanted), drawn(wanted)) if name not in taken)
 
 
 def _is_active_admin() -> ColumnElement[bool]:
