@@ -75,7 +75,7 @@ def create_item(db: Session, *, item_in: ItemCreate, actor: Principal) -> Record
         values["owner_id"] = actor.id
     elif item_in.owner_id != actor.id:
         _refuse_owner(db, owner_id=item_in.owner_id, actor=actor)
-    return insert_record(db, Item, values=values, shown=ITEMS.columns)
+    return insert_record(db, ITEMS, values=values)
 
 
 def update_item(db: Session, *, item: Record, item_in: ItemUpdate, actor: Principal) -> Record:
@@ -86,7 +86,7 @@ def update_item(db: Session, *, item: Record, item_in: ItemUpdate, actor: Princi
     changes = item_in.changes_of(dict(item))
     if "owner_id" in changes:
         _refuse_owner(db, owner_id=changes["owner_id"], actor=actor)
-    return update_record(db, Item, record=item, changes=changes)
+    return update_record(db, ITEMS, record=item, changes=changes)
 
 
 def delete_item(db: Session, *, item: Item) -> None:

@@ -29,7 +29,7 @@ from app.core.permissions import Principal
 from app.crud.conditions import NotKept, RowScopes, condition_of, is_nullable, seen_by
 from app.crud.counting import Counting, Total, count_rows, give_up_in_time
 from app.crud.cursor import CursorUnsupportedSortError, has_cursor, make_cursor, read_cursor
-from app.crud.list_shape import ESCAPE, Asked, Shape, take_apart
+from app.crud.list_shape import ESCAPE, Shape, take_apart
 from app.db.base import Base
 from app.db.binding import with_values
 from app.db.folding import twins_of
@@ -86,9 +86,6 @@ class Listing(Generic[Model]):
     def nullable(self) -> frozenset[str]:
         return frozenset(name for name, column in self.columns.items() if is_nullable(column))
 
-    def ask(self, query: ListQuery) -> Asked:
-        return take_apart(query, alike=self.alike)
-
     def conditions(self, shape: Shape) -> list[ColumnElement[bool]]:
         conditions = []
         for wanted in shape.filters:
@@ -128,14 +125,14 @@ def get_page(
     The scope is one object for all requests; `values` are those of its parameters.
     Raises InvalidCursorError and CursorUnsupportedSortError.
     """
-    asked = listing.ask(query)
-    values = {**values, **asked.values}
+    shape, asked = take_apart(query, alike=listing.alike)
+    values = {**values, **asked}
     table, continues = listing.model.__tablename__, has_cursor(query, nullable=listing.nullable)
     if query.after is not None:
         if not continues:
             raise CursorUnsupportedSortError
         values |= read_cursor(table, query)
-    rows, total = _read(db, listing, scope, asked.shape, values)
+    rows, total = _read(db, listing, scope, shape, values)
     records = rows[: query.limit]
     has_more = continues and len(rows) > query.limit
 
@@ -148,15 +145,15 @@ def get_page(
 
 def matching(listing: Listing[Any], query: ListQuery) -> ColumnElement[bool]:
     """What a row must be like for the list to show it, wherever the page stands."""
-    asked = listing.ask(query)
-    return with_values(and_(true(), *listing.conditions(asked.shape)), asked.values)
+    shape, values = take_apart(query, alike=listing.alike)
+    return with_values(and_(true(), *listing.conditions(shape)), values)
 
 
 def select_whole(
     columns: Select[Any], *, listing: Listing[Any], query: ListQuery, scope: ColumnElement[bool]
 ) -> Select[Any]:
     """Select of all that the list would page through, in its order."""
-    order = _order(listing, listing.ask(query).shape)
+    order = _order(listing, take_apart(query, alike=listing.alike)[0])
     statement = columns.where(scope, matching(listing, query)).order_by(*order)
     return statement.execution_options(include_deleted=query.deleted)
 

@@ -99,20 +99,18 @@ def lock_record(
     return row
 
 
-def insert_record(
-    db: Session, model: type[AuditedRecord], *, values: Mapping[str, Any], shown: Mapping[str, Any]
-) -> Record:
-    """Return the columns in `shown`. Raises IntegrityError."""
-    now = utc_now()
+def insert_record(db: Session, listing: Listing[Entity], *, values: Mapping[str, Any]) -> Record:
+    """Raises IntegrityError."""
+    model, now = listing.model, utc_now()
     stamped = {**values, "created_at": now, "updated_at": now, "version": 1}
-    record = insert_row(db, model=model, values=stamped, returned=tuple(shown))
+    record = insert_row(db, model=model, values=stamped, returned=tuple(listing.columns))
     event = crud_audit.creation(db, model, record_id=record["id"], values=stamped)
     crud_audit.write_events(db, [event])
     return record
 
 
 def update_record(
-    db: Session, model: type[AuditedRecord], *, record: Record, changes: Mapping[str, Any]
+    db: Session, listing: Listing[Entity], *, record: Record, changes: Mapping[str, Any]
 ) -> Record:
     """Return the locked record as it is with the changes; what changes nothing is not written.
 
@@ -121,7 +119,7 @@ def update_record(
     told = {name: [record[name], new] for name, new in changes.items() if record[name] != new}
     if not told:
         return record
-    version = record["version"] + 1
+    model, version = listing.model, record["version"] + 1
     stamped = {name: new for name, (_, new) in told.items()}
     stamped |= {"updated_at": utc_now(), "version": version}
     changed = update_row(
@@ -130,7 +128,7 @@ def update_record(
         row_id=record["id"],
         version=record["version"],
         changes=stamped,
-        returned=list(record.keys()),
+        returned=tuple(listing.columns),
     )
     if changed is None:
         raise StaleDataError
