@@ -7,12 +7,11 @@ from fastapi import Depends
 from app.api.deps import CurrentUser, DbSession, Purge, UserId
 from app.api.etags import ExpectedVersions, tag_of
 from app.core.errors import PermissionDeniedError
-from app.core.permissions import Permission, Principal
+from app.core.permissions import Permission
 from app.crud import usage as crud_usage
 from app.crud import user as crud_user
 from app.crud.listing import Record
-from app.crud.records import get_record, lock_record, refuse_changed
-from app.crud.user_policy import refuse_unwritable
+from app.crud.records import get_record, lock_record
 from app.models.user import User
 
 
@@ -25,8 +24,7 @@ def get_visible_user(user_id: UserId, db: DbSession, actor: CurrentUser) -> Reco
 def get_locked_user(
     user_id: UserId, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
 ) -> User:
-    user = lock_record(db, crud_user.USERS, record_id=user_id, actor=actor)
-    return _as_expected(db, user, actor, expected)
+    return lock_record(db, crud_user.USERS, record_id=user_id, actor=actor, expected=expected)
 
 
 def get_locked_me(db: DbSession, actor: CurrentUser, expected: ExpectedVersions) -> User:
@@ -36,8 +34,9 @@ def get_locked_me(db: DbSession, actor: CurrentUser, expected: ExpectedVersions)
 def get_user_to_restore(
     user_id: UserId, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
 ) -> User:
-    user = lock_record(db, crud_user.USERS, record_id=user_id, actor=actor, in_trash=True)
-    return _as_expected(db, user, actor, expected)
+    return lock_record(
+        db, crud_user.USERS, record_id=user_id, actor=actor, in_trash=True, expected=expected
+    )
 
 
 def get_user_to_delete(
@@ -49,20 +48,15 @@ def get_user_to_delete(
 ) -> User:
     if purge and not actor.may(Permission.USERS_PURGE):
         raise PermissionDeniedError
-    user = lock_record(
-        db, crud_user.USERS, record_id=user_id, actor=actor, in_trash=purge, for_good=purge
+    return lock_record(
+        db,
+        crud_user.USERS,
+        record_id=user_id,
+        actor=actor,
+        in_trash=purge,
+        for_good=purge,
+        expected=expected,
     )
-    return _as_expected(db, user, actor, expected)
-
-
-def _as_expected(
-    db: DbSession, user: User, actor: Principal, expected: frozenset[int] | None
-) -> User:
-    """Who may not write a user is not told either what has changed on them."""
-    if user.id != actor.id:
-        refuse_unwritable(user, actor)
-    refuse_changed(db, user, expected=expected)
-    return user
 
 
 def get_visible_or_deleted_user(user_id: UserId, db: DbSession, actor: CurrentUser) -> Record:
@@ -72,10 +66,7 @@ def get_visible_or_deleted_user(user_id: UserId, db: DbSession, actor: CurrentUs
 
 
 def get_visible_user_stats(user_id: UserId, db: DbSession, actor: CurrentUser) -> Record:
-    record = crud_usage.get_user_stats(db, user_id=user_id, actor=actor)
-    if record is None:
-        raise crud_user.UserNotFoundError
-    return record
+    return crud_usage.get_user_stats(db, user_id=user_id, actor=actor)
 
 
 VisibleUser = Annotated[Record, Depends(get_visible_user)]

@@ -20,9 +20,8 @@ from app.crud.batch import delete_batch
 from app.crud.listing import Listing, Page, get_page, public_columns
 from app.db.driver_session import UnitOfWork
 from app.db.folding import twins_of
-from app.db.loading import load_rows
 from app.db.session import origin_of
-from app.db.writing import append_row
+from app.db.writing import append_row, load_rows
 from app.models.audit_event import AuditEvent
 from app.models.mixins import AuditMixin
 from app.schemas.audit import AuditPublic

@@ -14,7 +14,7 @@ from app.core.clock import utc_now
 from app.crud import audit as crud_audit
 from app.crud.batch import in_batches
 from app.db.folding import with_folded
-from app.db.loading import draw_ids, load_rows
+from app.db.writing import draw_ids, load_rows
 from app.models.mixins import AuditedRecord
 
 Row = TypeVar("Row", bound=AuditedRecord)

@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, func, select, true
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, and_, func, select, true
+from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
-from app.core.errors import DomainError, NotFoundError
+from app.core.errors import DomainError
 from app.core.permissions import Principal
 from app.crud.listing import Listing, Record, matching
 from app.crud.records import NotDeletedError
@@ -117,36 +117,22 @@ def _lock_chosen(
         in_place = model.deleted_at.is_not(None) if in_trash else true()
         wanted = and_(matching(listing, query), in_place)
     statement = select(model).where(listing.visible_to(actor), wanted)
-    rows = _lock(db, statement.execution_options(include_deleted=in_trash), order=model.id)
-    if query is not None:
-        return Chosen(rows, Refusals(under=model.audited_as), {row.id: row.id for row in rows})
-    chosen = _by_id(rows, choice.ids, listing.missing)
-    for row in chosen.rows:
-        if in_trash and row.deleted_at is None:
-            chosen.refuse(row, NotDeletedError())
-    return chosen
-
-
-def _lock(
-    db: Session, statement: Select[Row], *, order: InstrumentedAttribute[int]
-) -> Sequence[Row]:
-    """Raises TooManyRowsError."""
-    some = statement.order_by(order).limit(MAX_BULK + 1)
+    statement = statement.execution_options(include_deleted=in_trash)
+    some = statement.order_by(model.id).limit(MAX_BULK + 1)
     rows = db.scalars(some.with_for_update(key_share=True)).all()
     if len(rows) > MAX_BULK:
         count = statement.with_only_columns(func.count(), maintain_column_froms=True)
         raise TooManyRowsError(count=db.scalar(count) or 0, field="filter")
-    return rows
-
-
-def _by_id(rows: Sequence[Row], ids: Sequence[int], missing: type[NotFoundError]) -> Chosen[Row]:
-    refusals = Refusals(under="ids")
-    found = {row.id: row for row in rows}
-    for index, one in enumerate(ids):
+    if query is not None:
+        return Chosen(rows, Refusals(under=model.audited_as), {row.id: row.id for row in rows})
+    refusals, found = Refusals(under="ids"), {row.id: row for row in rows}
+    for index, one in enumerate(choice.ids):
         if one not in found:
-            refusals.add(index, missing())
-    places = {one: index for index, one in enumerate(ids)}
-    return Chosen([found[one] for one in ids if one in found], refusals, places)
+            refusals.add(index, listing.missing())
+        elif in_trash and found[one].deleted_at is None:
+            refusals.add(index, NotDeletedError())
+    places = {one: index for index, one in enumerate(choice.ids)}
+    return Chosen([found[one] for one in places if one in found], refusals, places)
 
 
 def get_records(db: Session, *, listing: Listing[Any], ids: Sequence[int]) -> Sequence[Record]:

@@ -1,4 +1,8 @@
-"""What a row must be like for a list to show it."""
+"""What a row must be like for an actor to see it, and for a list to show it.
+
+Of each resource there is one condition per scope. It speaks of the actor by parameters, so that
+statements with it can be prepared.
+"""
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -13,18 +17,17 @@ from sqlalchemy import (
     and_,
     bindparam,
     false,
-    literal_column,
     or_,
 )
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.crud.list_shape import ESCAPE, Shape
-from app.db.base import Base
-from app.models.mixins import SoftDeleteMixin
+from app.core.permissions import Principal, Scope
+from app.crud.list_shape import ESCAPE
+from app.db.base import Id
+from app.db.prepared import with_values
 from app.schemas.listing import Filter, Operator
 
 Column = InstrumentedAttribute[Any]
-Columns = Mapping[str, Column]
 
 _COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], ColumnElement[bool]]]] = {
     "gt": operator.gt,
@@ -34,44 +37,34 @@ _COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], ColumnElement[bool]]]
     "like": lambda column, value: column.contains(value, escape=ESCAPE),
 }
 
+ACTOR: Final = bindparam("actor_id", type_=Id)
+ACTORS_DEPARTMENT: Final[BindParameter[str]] = bindparam("actor_department", type_=String)
 
-class _NotKept(TypeDecorator[bool]):
+RowScopes = Mapping[Scope, ColumnElement[bool]]
+
+
+class NotKept(TypeDecorator[bool]):
     """Keeps a statement out of SQLAlchemy's cache: with a thousand values it takes 2 MiB."""
 
     impl = Boolean
     cache_ok = False
 
 
-def conditions_of(
-    shape: Shape,
-    *,
-    model: type[Base],
-    columns: Columns,
-    keys: Columns,
-    alike: frozenset[str],
-    searched: tuple[str, ...],
-) -> list[ColumnElement[bool]]:
-    """`keys` are the columns that texts are compared by; those `alike` for equality too."""
-    conditions = []
-    for wanted in shape.filters:
-        key = keys[wanted.field]
-        column = key if wanted.field in alike else columns[wanted.field]
-        conditions.append(_condition(column, key, wanted))
-    if shape.is_long:
-        conditions.append(literal_column("1 = 1", _NotKept()))
-    if shape.deleted and issubclass(model, SoftDeleteMixin):
-        conditions.append(model.deleted_at.is_not(None))
-    for place in range(shape.words):
-        word = bindparam(f"q{place}", type_=String)
-        conditions.append(or_(*(keys[name].contains(word, escape=ESCAPE) for name in searched)))
-    return conditions
+def values_of(actor: Principal) -> dict[str, Any]:
+    return {"actor_id": actor.id, "actor_department": actor.department_key}
+
+
+def seen_by(actor: Principal, scopes: RowScopes) -> ColumnElement[bool]:
+    """Return the condition with the actor's values in it, for any statement."""
+    return with_values(scopes[actor.scope], values_of(actor))
 
 
 def is_nullable(column: InstrumentedAttribute[Any]) -> bool:
     return bool(column.property.columns[0].nullable)
 
 
-def _condition(column: Column, key: Column, wanted: Filter) -> ColumnElement[bool]:
+def condition_of(column: Column, key: Column, wanted: Filter) -> ColumnElement[bool]:
+    """Compare the column for equality, and else the `key`, which is what it is sorted by."""
     match wanted.operator:
         case "eq" if column is not key:  # It is the key that has an index.
             keys = [name and f"{name}_key" for name in wanted.values]

@@ -30,10 +30,6 @@ def get_taken(db: Session, column: InstrumentedAttribute[str], *, names: Iterabl
     return {name for statement in statements for name in db.scalars(statement)}
 
 
-def get_taken_usernames(db: Session, *, names: Iterable[str]) -> set[str]:
-    return get_taken(db, User.username, names=names)
-
-
 def free_usernames(
     db: Session, *, wanted: Mapping[int, str], unwanted: Mapping[int, str], reserved: set[str]
 ) -> dict[int, str]:
@@ -51,6 +47,6 @@ def free_usernames(
             names = chain(numbered(wanted[key]) if run < NUMBERED_RUNS else (), drawn(wanted[key]))
             proposed[key] = next(n for n in names if n not in known and n != unwanted.get(key))
             known.add(proposed[key])
-        taken = get_taken_usernames(db, names=proposed.values())
+        taken = get_taken(db, User.username, names=proposed.values())
         found |= {key: name for key, name in proposed.items() if name not in taken}
     return found

@@ -1,16 +1,18 @@
+from collections.abc import Collection, Mapping
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, bindparam, select, true
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.clock import utc_now
 from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
 from app.core.permissions import Permission, Principal, Scope
 from app.crud import user as crud_user
+from app.crud.batch import VALUES_AT_ONCE, in_batches
+from app.crud.conditions import ACTOR, ACTORS_DEPARTMENT, values_of
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
 from app.crud.records import insert_record, take_out, update_record
-from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, values_of
 from app.models.item import Item
 from app.models.user import User, ids_of_department
 from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
@@ -72,8 +74,8 @@ def create_item(db: Session, *, item_in: ItemCreate, actor: Principal) -> Record
     if item_in.owner_id is None:
         values["owner_id"] = actor.id
     elif item_in.owner_id != actor.id:
-        _lock_owner(db, owner_id=item_in.owner_id, actor=actor)
-    return insert_record(db, Item, values=values, shown=ITEMS.columns)
+        _refuse_owner(db, owner_id=item_in.owner_id, actor=actor)
+    return insert_record(db, ITEMS, values=values)
 
 
 def update_item(db: Session, *, item: Record, item_in: ItemUpdate, actor: Principal) -> Record:
@@ -83,8 +85,8 @@ def update_item(db: Session, *, item: Record, item_in: ItemUpdate, actor: Princi
     """
     changes = item_in.changes_of(dict(item))
     if "owner_id" in changes:
-        _lock_owner(db, owner_id=changes["owner_id"], actor=actor)
-    return update_record(db, Item, record=item, changes=changes)
+        _refuse_owner(db, owner_id=changes["owner_id"], actor=actor)
+    return update_record(db, ITEMS, record=item, changes=changes)
 
 
 def delete_item(db: Session, *, item: Item) -> None:
@@ -106,13 +108,35 @@ def purge_item(db: Session, *, item: Item) -> None:
     db.flush()
 
 
-def _lock_owner(db: Session, *, owner_id: int, actor: Principal) -> None:
-    """Items go only to users whom the actor sees, by who may write others' items.
+def lock_owners(
+    db: Session, *, key: InstrumentedAttribute[Any], wanted: Collection[Any], actor: Principal
+) -> dict[Any, int]:
+    """Return by the `key` the ids of those whom the actor may give items to: users whom they see.
 
-    The owner's row stays locked to the end, so that nobody deletes it meanwhile.
+    They stay locked to the end, so that nobody deletes them meanwhile; and in the order of ids, so
+    that two who lock the same rows do not wait in a circle.
     """
-    if not actor.may(Permission.ITEMS_WRITE_OTHERS):
-        raise OwnerNotPermittedError
-    seen = select(User.id).where(User.id == owner_id, crud_user.USERS.visible_to(actor))
-    if db.scalar(seen.with_for_update(read=True)) is None:
-        raise OwnerNotFoundError
+    if not wanted or not actor.may(Permission.ITEMS_WRITE_OTHERS):
+        return {}
+    seen = select(key, User.id).where(crud_user.USERS.visible_to(actor)).order_by(User.id)
+    locked = seen.with_for_update(read=True)
+    return {
+        value: owner_id
+        for some in in_batches(sorted(wanted), size=VALUES_AT_ONCE)
+        for value, owner_id in db.execute(locked.where(key.in_(some)))
+    }
+
+
+def owner_of(
+    wanted: Any, owners: Mapping[Any, int], actor: Principal, *, field: str = "owner_id"
+) -> int:
+    """Raises OwnerNotPermittedError, OwnerNotFoundError."""
+    if wanted in owners:
+        return owners[wanted]
+    may_give = actor.may(Permission.ITEMS_WRITE_OTHERS)
+    error = OwnerNotFoundError if may_give else OwnerNotPermittedError
+    raise error(fields={field: error.text})
+
+
+def _refuse_owner(db: Session, *, owner_id: int, actor: Principal) -> None:
+    owner_of(owner_id, lock_owners(db, key=User.id, wanted=[owner_id], actor=actor), actor)

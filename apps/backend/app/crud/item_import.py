@@ -4,13 +4,11 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Final
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.core.errors import ConflictError
-from app.core.permissions import Permission, Principal
+from app.core.permissions import Principal
 from app.crud import item as crud_item
-from app.crud import user as crud_user
 from app.crud.bulk import insert_rows
 from app.crud.importing import Chunk, Importer, Importing, Values, given_id, lock_records
 from app.crud.item_bulk import change_items
@@ -79,14 +77,9 @@ def _update(
 def _lock_owners(
     db: Session, rows: Mapping[int, ItemImport], actor: Principal
 ) -> Mapping[str, int]:
-    """Return those whom the actor may give items to, by e-mail, locked so that they stay."""
     emails = {row.owner_email for row in rows.values()} - {None, actor.profile["email"]}
-    owners = {actor.profile["email"]: actor.id}
-    if emails and actor.may(Permission.ITEMS_WRITE_OTHERS):
-        wanted = select(User).where(User.email.in_(emails), crud_user.USERS.visible_to(actor))
-        locked = wanted.order_by(User.id).with_for_update(read=True)
-        owners |= {user.email: user.id for user in db.scalars(locked)}
-    return owners
+    owners = crud_item.lock_owners(db, key=User.email, wanted=emails, actor=actor)
+    return owners | {actor.profile["email"]: actor.id}
 
 
 def _owner_of(row: ItemImport, owners: Mapping[str, int], actor: Principal) -> int:
@@ -96,12 +89,7 @@ def _owner_of(row: ItemImport, owners: Mapping[str, int], actor: Principal) -> i
     """
     if "owner_email" not in row.model_fields_set:
         return actor.id
-    owner_id = owners.get(row.owner_email or "")
-    if owner_id is not None:
-        return owner_id
-    may_give = actor.may(Permission.ITEMS_WRITE_OTHERS)
-    error = crud_item.OwnerNotFoundError if may_give else crud_item.OwnerNotPermittedError
-    raise error(fields={"owner_email": error.text})
+    return crud_item.owner_of(row.owner_email, owners, actor, field="owner_email")
 
 
 ITEM_IMPORTER: Final = Importer(ItemImport, find_items, import_items)

@@ -15,7 +15,7 @@ from app.crud import audit as crud_audit
 from app.crud.batch import delete_batch
 from app.crud.listing import Listing, Page, get_page, public_columns
 from app.crud.one_time_token import is_usable, issue_first_tokens, issue_token
-from app.db.loading import load_rows
+from app.db.writing import load_rows
 from app.models.one_time_token import OneTimeToken, TokenPurpose
 from app.models.outgoing_email import OutgoingEmail
 from app.models.user import User
@@ -95,8 +95,9 @@ def write_asked(db: Session, *, letter: OutgoingEmail) -> None:
 
 
 def _facts(user: User) -> Mapping[str, Any]:
-    names = ("full_name", "username", "hashed_password", "is_active", "is_verified")
-    return {name: getattr(user, name) for name in names}
+    names = ("id", "email", "full_name", "username")
+    states = ("hashed_password", "is_active", "is_verified")
+    return {name: getattr(user, name) for name in names + states}
 
 
 def _name_in_letters(user: Mapping[str, Any]) -> str | None:
@@ -124,14 +125,7 @@ def send_verification(db: Session, *, user: User) -> None:
 
 
 def send_welcome(db: Session, *, user: User) -> None:
-    """Greet a new user; one without a password is invited to set it."""
-    facts = _facts(user)
-    template, token = _welcome(facts), None
-    if template is None:
-        return
-    if purpose := LINK_PURPOSES.get(template):
-        token = issue_token(db, user=user, purpose=purpose)
-    write_letter(db, user=user, template=template, token=token, **_parameters(facts, template))
+    send_welcomes(db, users=[_facts(user)])
 
 
 def _welcome(user: Mapping[str, Any]) -> LetterTemplate | None:
@@ -148,12 +142,13 @@ def _parameters(user: Mapping[str, Any], template: LetterTemplate) -> dict[str, 
 
 
 def send_welcomes(db: Session, *, users: Sequence[Mapping[str, Any]]) -> None:
-    """Greet many new users, given by their columns, in a handful of statements."""
+    """Greet new users, given by their columns; those without a password are invited to set it."""
     greeted = [(user, template) for user in users if (template := _welcome(user))]
     token_ids: dict[int, int] = {}
     for letter, purpose in LINK_PURPOSES.items():
         recipients = {user["id"]: user["email"] for user, template in greeted if template == letter}
-        token_ids |= issue_first_tokens(db, recipients=recipients, purpose=purpose)
+        if recipients:
+            token_ids |= issue_first_tokens(db, recipients=recipients, purpose=purpose)
     letters = [
         _letter(user["email"], template, _parameters(user, template), token_ids.get(user["id"]))
         for user, template in greeted

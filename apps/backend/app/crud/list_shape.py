@@ -4,7 +4,7 @@ Whoever pages, searches or filters by other values asks in the same shape, and t
 serves them all.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -44,14 +44,10 @@ class Shape:
         return replace(self, sort=(), limit=0, skips=False, is_deep=False, is_after=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    shape: Shape
-    values: Mapping[str, Any]
+def take_apart(query: ListQuery, *, alike: frozenset[str]) -> tuple[Shape, dict[str, Any]]:
+    """Return the shape and the values by the names of their parameters.
 
-
-def take_apart(query: ListQuery, *, alike: frozenset[str] = frozenset()) -> Asked:
-    """Fold texts as what they are compared with is; for equality, only those of fields in `alike`.
+    Fold texts as what they are compared with is; for equality, only those of fields in `alike`.
     Of the others the folded form stands beside them, for the index.
     """
     values: dict[str, Any] = {}
@@ -86,7 +82,7 @@ def take_apart(query: ListQuery, *, alike: frozenset[str] = frozenset()) -> Aske
         is_deep=skip >= DEEP,
         is_after=query.after is not None,
     )
-    return Asked(shape, values)
+    return shape, values
 
 
 def sort_keys(sort: tuple[SortKey, ...]) -> tuple[SortKey, ...]:

@@ -11,10 +11,12 @@ from sqlalchemy import (
     Integer,
     RowMapping,
     Select,
+    String,
     and_,
     bindparam,
     func,
     literal_column,
+    or_,
     select,
     true,
     tuple_,
@@ -24,15 +26,14 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from app.core.config import get_settings
 from app.core.errors import NotFoundError
 from app.core.permissions import Principal
-from app.crud.conditions import conditions_of, is_nullable
+from app.crud.conditions import NotKept, RowScopes, condition_of, is_nullable, seen_by
 from app.crud.counting import Counting, Total, beyond, count_rows, give_up_in_time
 from app.crud.cursor import CursorUnsupportedSortError, has_cursor, make_cursor, read_cursor
-from app.crud.list_shape import Asked, Shape, take_apart
-from app.crud.scope import RowScopes, seen_by
+from app.crud.list_shape import ESCAPE, Shape, take_apart
 from app.db.base import Base
 from app.db.folding import twins_of
 from app.db.prepared import Prepared, with_values
-from app.models.mixins import in_reach
+from app.models.mixins import SoftDeleteMixin, in_reach
 from app.schemas.base import Schema
 from app.schemas.listing import ListQuery
 
@@ -63,6 +64,7 @@ class Listing(Generic[Model]):
     alike: frozenset[str] = frozenset()
     scopes: RowScopes = field(default_factory=dict)
     missing: type[NotFoundError] = NotFoundError
+    refuse_unwritable: Callable[[Any, Principal], None] | None = None  # Of rows that one sees.
     exported_as: str = ""  # In the audit.
     importable: Select[*tuple[Any, ...]] | None = None  # The columns that an import takes.
 
@@ -83,18 +85,21 @@ class Listing(Generic[Model]):
     def nullable(self) -> frozenset[str]:
         return frozenset(name for name, column in self.columns.items() if is_nullable(column))
 
-    def ask(self, query: ListQuery) -> Asked:
-        return take_apart(query, alike=self.alike)
-
     def conditions(self, shape: Shape) -> list[ColumnElement[bool]]:
-        return conditions_of(
-            shape,
-            model=self.model,
-            columns=self.columns,
-            keys=self.keys,
-            alike=self.alike,
-            searched=self.searched,
-        )
+        conditions = []
+        for wanted in shape.filters:
+            key = self.keys[wanted.field]
+            column = key if wanted.field in self.alike else self.columns[wanted.field]
+            conditions.append(condition_of(column, key, wanted))
+        if shape.is_long:
+            conditions.append(literal_column("1 = 1", NotKept()))
+        if shape.deleted and issubclass(self.model, SoftDeleteMixin):
+            conditions.append(self.model.deleted_at.is_not(None))
+        for place in range(shape.words):
+            word = bindparam(f"q{place}", type_=String)
+            keys = (self.keys[name] for name in self.searched)
+            conditions.append(or_(*(key.contains(word, escape=ESCAPE) for key in keys)))
+        return conditions
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +124,14 @@ def get_page(
     The scope is one object for all requests; `values` are those of its parameters.
     Raises InvalidCursorError and CursorUnsupportedSortError.
     """
-    asked = listing.ask(query)
-    values = {**values, **asked.values}
+    shape, asked = take_apart(query, alike=listing.alike)
+    values = {**values, **asked}
     table, continues = listing.model.__tablename__, has_cursor(query, nullable=listing.nullable)
     if query.after is not None:
         if not continues:
             raise CursorUnsupportedSortError
         values |= read_cursor(table, query)
-    rows, total = _read(db, listing, scope, asked.shape, values)
+    rows, total = _read(db, listing, scope, shape, values)
     records = rows[: query.limit]
     has_more = continues and len(rows) > query.limit
 
@@ -139,15 +144,15 @@ def get_page(
 
 def matching(listing: Listing[Any], query: ListQuery) -> ColumnElement[bool]:
     """What a row must be like for the list to show it, wherever the page stands."""
-    asked = listing.ask(query)
-    return with_values(and_(true(), *listing.conditions(asked.shape)), asked.values)
+    shape, values = take_apart(query, alike=listing.alike)
+    return with_values(and_(true(), *listing.conditions(shape)), values)
 
 
 def select_whole(
     columns: Select[Any], *, listing: Listing[Any], query: ListQuery, scope: ColumnElement[bool]
 ) -> Select[Any]:
     """Select of all that the list would page through, in its order."""
-    order = _order(listing, listing.ask(query).shape)
+    order = _order(listing, take_apart(query, alike=listing.alike)[0])
     statement = columns.where(scope, matching(listing, query)).order_by(*order)
     return statement.execution_options(include_deleted=query.deleted)
 

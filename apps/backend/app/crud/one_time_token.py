@@ -11,7 +11,7 @@ from app.core.clock import SKEW, utc_now
 from app.core.errors import SpentTokenError
 from app.core.security import derive_secret, hash_secret, key_ids, new_secret, present_key_id
 from app.crud.batch import delete_batch
-from app.db.loading import draw_ids, load_rows
+from app.db.writing import draw_ids, load_rows
 from app.models.one_time_token import OneTimeToken, TokenPurpose
 from app.models.outgoing_email import OutgoingEmail
 from app.models.user import User
@@ -25,7 +25,7 @@ LIFETIMES: Final[Mapping[TokenPurpose, timedelta]] = {
 
 def issue_token(db: Session, *, user: User, purpose: TokenPurpose) -> OneTimeToken:
     """Make a token for the user's present address; older ones of the purpose are dead."""
-    withdraw_tokens(db, user_id=user.id, purposes=[purpose])
+    withdraw_tokens(db, user_ids=[user.id], purposes=[purpose])
     token = OneTimeToken(**_new_token(user.id, user.email, purpose))
     db.add(token)
     db.flush()
@@ -77,18 +77,15 @@ def is_usable(token: OneTimeToken) -> bool:
     return is_ours and token.used_at is None and token.expires_at > utc_now()
 
 
-def withdraw_tokens(db: Session, *, user_id: int, purposes: Collection[TokenPurpose]) -> None:
-    _withdraw(db, OneTimeToken.user_id == user_id, OneTimeToken.purpose.in_(purposes))
-
-
-def withdraw_tokens_of_all(db: Session, *, user_ids: Collection[int]) -> None:
-    _withdraw(db, OneTimeToken.user_id.in_(user_ids))
-
-
-def _withdraw(db: Session, *which: ColumnElement[bool]) -> None:
-    db.execute(
-        update(OneTimeToken).where(OneTimeToken.used_at.is_(None), *which).values(used_at=utc_now())
-    )
+def withdraw_tokens(
+    db: Session,
+    *,
+    user_ids: Collection[int],
+    purposes: Collection[TokenPurpose] = tuple(TokenPurpose),
+) -> None:
+    theirs = (OneTimeToken.user_id.in_(user_ids), OneTimeToken.purpose.in_(purposes))
+    unused = update(OneTimeToken).where(OneTimeToken.used_at.is_(None), *theirs)
+    db.execute(unused.values(used_at=utc_now()))
 
 
 def owner_of_token(db: Session, *, text: str, purposes: Collection[TokenPurpose]) -> User | None:

@@ -30,7 +30,7 @@ def store_password(
     user.must_change_password = must_change
     db.flush()
     end_sessions(db, user_id=user.id, but=kept_session_id)
-    withdraw_tokens(db, user_id=user.id, purposes=SETS_PASSWORD)
+    withdraw_tokens(db, user_ids=[user.id], purposes=SETS_PASSWORD)
     crud_audit.record(
         db,
         action="password_changed",

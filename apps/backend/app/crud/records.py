@@ -16,8 +16,8 @@ from app.core.clock import utc_now
 from app.core.errors import ChangedMeanwhileError, ConflictError
 from app.core.permissions import Principal, Scope
 from app.crud import audit as crud_audit
+from app.crud.conditions import values_of
 from app.crud.listing import Listing, Record
-from app.crud.scope import values_of
 from app.db.prepared import Prepared
 from app.db.writing import insert_row, update_row
 from app.models.audit_event import AuditEvent
@@ -49,14 +49,19 @@ def get_record(
     actor: Principal,
     in_trash: bool = False,
     is_locked: bool = False,
+    expected: Collection[int] | None = None,
 ) -> Record:
     """Find the record, `in_trash` too. Lock it where it is to be changed, so that what is compared
-    is what is changed. Raises the listing's `missing`.
+    is what is changed: its version with those that the client has seen.
+
+    Raises the listing's `missing`, ChangedMeanwhileError.
     """
     statement = _statement(listing, actor.scope, in_trash=in_trash, is_locked=is_locked)
     record = statement.first(db, {**values_of(actor), "record_id": record_id})
     if record is None:
         raise listing.missing
+    if expected is not None:
+        _refuse_changed(db, listing.model, record_id, record["version"], expected)
     return record
 
 
@@ -77,33 +82,35 @@ def lock_record(
     actor: Principal,
     in_trash: bool = False,
     for_good: bool = False,
+    expected: Collection[int] | None = None,
 ) -> Entity:
-    """Find and lock it as an entity. Where it goes `for_good`, nobody else may refer to it.
+    """Do so with an entity. Where it goes `for_good`, nobody else may refer to it.
 
-    Raises the listing's `missing`.
+    Raises the listing's `missing`, what its `refuse_unwritable` raises, ChangedMeanwhileError.
     """
     wanted = select(listing.model).where(listing.model.id == record_id, listing.visible_to(actor))
     locked = wanted.with_for_update(key_share=not for_good)
     row = db.scalar(locked.execution_options(include_deleted=in_trash))
     if row is None:
         raise listing.missing
+    if listing.refuse_unwritable is not None:  # Or the versions would tell what has changed.
+        listing.refuse_unwritable(row, actor)
+    _refuse_changed(db, listing.model, record_id, row.version, expected)
     return row
 
 
-def insert_record(
-    db: Session, model: type[AuditedRecord], *, values: Mapping[str, Any], shown: Mapping[str, Any]
-) -> Record:
-    """Return the columns in `shown`. Raises IntegrityError."""
-    now = utc_now()
+def insert_record(db: Session, listing: Listing[Entity], *, values: Mapping[str, Any]) -> Record:
+    """Raises IntegrityError."""
+    model, now = listing.model, utc_now()
     stamped = {**values, "created_at": now, "updated_at": now, "version": 1}
-    record = insert_row(db, model=model, values=stamped, returned=tuple(shown))
+    record = insert_row(db, model=model, values=stamped, returned=tuple(listing.columns))
     event = crud_audit.creation(db, model, record_id=record["id"], values=stamped)
     crud_audit.write_events(db, [event])
     return record
 
 
 def update_record(
-    db: Session, model: type[AuditedRecord], *, record: Record, changes: Mapping[str, Any]
+    db: Session, listing: Listing[Entity], *, record: Record, changes: Mapping[str, Any]
 ) -> Record:
     """Return the locked record as it is with the changes; what changes nothing is not written.
 
@@ -112,7 +119,7 @@ def update_record(
     told = {name: [record[name], new] for name, new in changes.items() if record[name] != new}
     if not told:
         return record
-    version = record["version"] + 1
+    model, version = listing.model, record["version"] + 1
     stamped = {name: new for name, (_, new) in told.items()}
     stamped |= {"updated_at": utc_now(), "version": version}
     changed = update_row(
@@ -121,7 +128,7 @@ def update_record(
         row_id=record["id"],
         version=record["version"],
         changes=stamped,
-        returned=list(record.keys()),
+        returned=tuple(listing.columns),
     )
     if changed is None:
         raise StaleDataError
@@ -137,16 +144,9 @@ def take_out(record: SoftDeleteMixin) -> None:
     record.deleted_at = None
 
 
-def refuse_changed(db: Session, record: AuditedRecord, *, expected: Collection[int] | None) -> None:
-    refuse_changed_record(
-        db, type(record), record_id=record.id, version=record.version, expected=expected
-    )
-
-
-def refuse_changed_record(
+def _refuse_changed(
     db: Session,
     model: type[AuditedRecord],
-    *,
     record_id: int,
     version: int,
     expected: Collection[int] | None,

@@ -11,9 +11,9 @@ from app.core.clock import utc_now
 from app.core.errors import NotFoundError, PermissionDeniedError
 from app.core.permissions import Permission, Principal, Scope
 from app.crud import user as crud_user
+from app.crud.conditions import ACTOR, ACTORS_DEPARTMENT, values_of
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
 from app.crud.quota import consume, month_of, tokens_remaining, tokens_used
-from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, values_of
 from app.models.item import Item
 from app.models.usage import UsageEvent
 from app.models.user import User, ids_of_department
@@ -110,8 +110,11 @@ def _kinds_of_month(db: Session, *, user_id: int, now: datetime) -> Sequence[Rec
     )
 
 
-def get_user_stats(db: Session, *, user_id: int, actor: Principal) -> Record | None:
-    """Return a visible user's record with the figures of items and usage, in one statement."""
+def get_user_stats(db: Session, *, user_id: int, actor: Principal) -> Record:
+    """Return a visible user's record with the figures of items and usage, in one statement.
+
+    Raises UserNotFoundError.
+    """
     items = select(func.count()).select_from(Item).where(Item.owner_id == User.id)
     figures = {
         "total_tokens_used": tokens_used(),
@@ -129,6 +132,6 @@ def get_user_stats(db: Session, *, user_id: int, actor: Principal) -> Record | N
         .first()
     )
     if row is None:
-        return None
+        raise crud_user.UserNotFoundError
     remaining = tokens_remaining(row["token_quota"], row["monthly_tokens_used"])
     return {**row, "tokens_remaining": remaining}

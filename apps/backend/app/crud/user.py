@@ -1,5 +1,5 @@
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -9,30 +9,29 @@ from sqlalchemy import ColumnElement, and_, or_, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
-from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
+from app.core.errors import ConflictError, DomainError, NotFoundError, PermissionDeniedError
 from app.core.permissions import Principal, Role, Scope
 from app.core.security import hash_password, verify_password
 from app.core.text import fold, text_key
 from app.crud import audit as crud_audit
+from app.crud.conditions import ACTOR, ACTORS_DEPARTMENT, values_of
 from app.crud.department import settle_departments, spelling_of_department
-from app.crud.free_username import drawn, get_taken_usernames, numbered
+from app.crud.free_username import drawn, get_taken, numbered
 from app.crud.letter import send_verification, send_welcome, write_letter
 from app.crud.listing import Listing, Page, get_page, public_columns
-from app.crud.one_time_token import withdraw_tokens, withdraw_tokens_of_all
+from app.crud.one_time_token import withdraw_tokens
 from app.crud.password import store_password
-from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, values_of
-from app.crud.session import end_sessions, end_sessions_of_all
+from app.crud.session import end_sessions_of_all
 from app.crud.user_policy import (
     default_quota,
     refuse_easy_password,
     refuse_forbidden_changes,
     refuse_forbidden_creation,
-    refuse_unwritable,
+    refuse_unwritable_other,
 )
 from app.db.dialect import take_turns, upsert
 from app.db.integrity import constraint_error
 from app.models.indexes import present
-from app.models.one_time_token import TokenPurpose
 from app.models.user import EMAIL_UNIQUE, USERNAME_UNIQUE, User
 from app.schemas.letter import LetterTemplate
 from app.schemas.listing import ListQuery
@@ -55,6 +54,7 @@ USERS: Final = Listing(
         Scope.OWN: User.id == ACTOR,
     },
     missing=UserNotFoundError,
+    refuse_unwritable=refuse_unwritable_other,
     exported_as=User.audited_as,
     importable=select(
         User.email,
@@ -152,7 +152,9 @@ def create_user(
         crud_audit.write_events(db, [event])
     else:
         with taken_error(db, email=user_in.email):
-            user = _insert(db, values)
+            user = User(**values)
+            db.add(user)
+            db.flush()
     send_welcome(db, user=user)
     return user
 
@@ -224,7 +226,7 @@ def update_user(
     for name, value in changes.items():
         if name != "password":
             setattr(user, name, value)
-    with taken_error(db, email=changes.get("email")), constraint_error(TAKEN):
+    with taken_error(db, email=changes.get("email")):
         db.flush()
     if passwords.new_hash is not None:
         must_change = user.must_change_password
@@ -232,7 +234,7 @@ def update_user(
     if "email" in changes:
         follow_email(db, user, old_email=old_email)
     if changes.get("is_active") is False:
-        shut_out(db, user_id=user.id)
+        shut_out(db, user_ids=[user.id])
     return user
 
 
@@ -253,7 +255,7 @@ def follow_email(db: Session, user: User, *, old_email: str) -> None:
     """Links that went to the old address are dead; whoever reads it learns of the change, unless it
     never was more than an invitation.
     """
-    withdraw_tokens(db, user_id=user.id, purposes=list(TokenPurpose))
+    withdraw_tokens(db, user_ids=[user.id])
     if user.hashed_password is None:
         send_welcome(db, user=user)
     elif user.is_active:
@@ -268,49 +270,36 @@ def follow_email(db: Session, user: User, *, old_email: str) -> None:
             send_verification(db, user=user)
 
 
-def shut_out(db: Session, *, user_id: int) -> None:
-    """End every session, and every link in a letter."""
-    end_sessions(db, user_id=user_id)
-    withdraw_tokens(db, user_id=user_id, purposes=list(TokenPurpose))
-
-
-def shut_out_all(db: Session, *, user_ids: Collection[int]) -> None:
-    """Do so for many. Whoever does holds the users' rows."""
+def shut_out(db: Session, *, user_ids: Collection[int]) -> None:
+    """End every session, and every link in a letter. Whoever does so holds the users' rows."""
     end_sessions_of_all(db, user_ids=user_ids)
-    withdraw_tokens_of_all(db, user_ids=user_ids)
+    withdraw_tokens(db, user_ids=user_ids)
 
 
-def delete_user(db: Session, *, user: User, actor: Principal) -> None:
-    """Delete softly. Raises PermissionDeniedError, LastAdminError."""
-    if user.id != actor.id:
-        refuse_unwritable(user, actor)
+def delete_user(db: Session, *, user: User) -> None:
+    """Delete softly. Raises LastAdminError."""
     refuse_losing_last_admin(db, user, {"is_active": False})
     user.deleted_at = utc_now()
     db.flush()
-    shut_out(db, user_id=user.id)
+    shut_out(db, user_ids=[user.id])
 
 
 @contextmanager
-def taken_error(db: Session, *, email: str | None) -> Iterator[None]:
+def taken_error(
+    db: Session, *, email: str | None, errors: Mapping[str, Callable[[], DomainError]] = TAKEN
+) -> Iterator[None]:
     """Of an e-mail and a user name that are both taken, tell the e-mail: a database names the one
     whose index it has looked into first. Raises EmailTakenError, UsernameTakenError.
     """
     try:
-        yield
+        with constraint_error(errors):
+            yield
     except UsernameTakenError as error:
         if email is not None:
             db.rollback()  # PostgreSQL answers nothing more in a transaction that has failed.
             if get_user_by_email(db, email=email) is not None:
                 raise EmailTakenError(fields=None if error.fields else {}) from error
         raise
-
-
-def _insert(db: Session, values: dict[str, Any]) -> User:
-    user = User(**values)
-    db.add(user)
-    with constraint_error(TAKEN):
-        db.flush()
-    return user
 
 
 def username_of(email: str) -> str:
@@ -324,8 +313,10 @@ def insert_with_free_username(
     """Take the first free name; whoever takes it meanwhile makes us try the next. Return None where
     the e-mail is taken, after the same statements. The caller notes the creation.
     """
-    for name in _free_usernames(db, wanted=values["username"]):
-        if password is not None and name == fold(password):
+    wanted = values["username"]
+    taken = get_taken(db, User.username, names=numbered(wanted))
+    for name in chain(numbered(wanted), drawn(wanted)):
+        if name in taken or (password is not None and name == fold(password)):
             continue
         row = upsert(db, User).values(values | {"username": name})
         row = row.on_conflict_do_nothing(index_elements=[User.email], index_where=present)
@@ -335,12 +326,6 @@ def insert_with_free_username(
         except UsernameTakenError:
             continue
     raise AssertionError("the names never end")
-
-
-def _free_usernames(db: Session, *, wanted: str) -> Iterator[str]:
-    """Offer what is wanted, then the same with a number, which at last is drawn by lot."""
-    taken = get_taken_usernames(db, names=numbered(wanted))
-    return (name for name in chain(numbered(wanted), drawn(wanted)) if name not in taken)
 
 
 def _is_active_admin() -> ColumnElement[bool]:

@@ -21,7 +21,7 @@ from app.crud.user import (
     follow_email,
     has_admin_beside,
     is_losing_admin,
-    shut_out_all,
+    shut_out,
 )
 from app.crud.user_policy import refuse_forbidden_changes
 from app.db.integrity import constraint_error
@@ -105,7 +105,7 @@ def _follow(db: Session, chosen: Chosen[User], changes: Changes) -> None:
             follow_email(db, user, old_email=old_email)
     lost = [user.id for user in chosen.rows if _loses_access(changes[user.id])]
     if lost:
-        shut_out_all(db, user_ids=lost)
+        shut_out(db, user_ids=lost)
 
 
 def _loses_access(changes: Mapping[str, Any]) -> bool:

@@ -123,6 +123,12 @@ def default_quota(actor: Principal | None) -> int | None:
     return held
 
 
+def refuse_unwritable_other(user: User, actor: Principal) -> None:
+    """Raises PermissionDeniedError, but never of one's own account."""
+    if user.id != actor.id:
+        refuse_unwritable(user, actor)
+
+
 def refuse_unwritable(user: User, actor: Principal) -> None:
     """Below an admin, others' accounts are written only where their role is `user`.
 

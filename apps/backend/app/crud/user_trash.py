@@ -14,7 +14,6 @@ from app.crud.records import take_out
 from app.crud.session import is_live
 from app.crud.user import TAKEN, refuse_losing_last_admin, taken_error
 from app.crud.user_policy import refuse_unwritable
-from app.db.integrity import constraint_error
 from app.models.idempotency_key import IdempotencyKey
 from app.models.item import Item
 from app.models.mixins import IdMixin
@@ -52,7 +51,7 @@ def restore_user(db: Session, *, user: User, actor: Principal) -> User:
     """Raises PermissionDeniedError, NotDeletedError, EmailTakenError, UsernameTakenError."""
     refuse_unwritable(user, actor)
     take_out(user)
-    with taken_error(db, email=user.email), constraint_error(_TAKEN_MEANWHILE):
+    with taken_error(db, email=user.email, errors=_TAKEN_MEANWHILE):
         db.flush()
     return user
 

@@ -138,11 +138,14 @@ def _by_sqlstate(sqlstate: str) -> type[DomainError] | None:
 
 
 def _by_words(error: DBAPIError) -> type[DomainError] | None:
-    if _is_interrupted(error):
-        return StatementTimeoutError
-    if str(error.orig) == _SQLITE_FOREIGN_KEY:
-        return ReferenceGoneError
-    return DatabaseUnavailableError if _is_lost_connection(error) else None
+    text, is_lost = str(error.orig), type(error.orig).__name__ == "OperationalError"
+    if type(error.orig).__module__ == "sqlite3":
+        if text == "interrupted":  # The time of a statement is up.
+            return StatementTimeoutError
+        if text == _SQLITE_FOREIGN_KEY:
+            return ReferenceGoneError
+        is_lost &= any(words in text for words in _SQLITE_OUT_OF_REACH)
+    return DatabaseUnavailableError if is_lost or error.connection_invalidated else None
 
 
 def without_values(error: Exception) -> dict[str, Any]:
@@ -181,22 +184,6 @@ def is_contention(error: DBAPIError) -> bool:
     """Tell whether the same unit of work may succeed when it runs again from the start."""
     sqlstate = getattr(error.orig, "pgcode", None)
     return sqlstate in {_SERIALIZATION_FAILURE, _DEADLOCK_DETECTED} | FORGOTTEN
-
-
-def _is_interrupted(error: DBAPIError) -> bool:
-    """SQLite says so when the time of a statement is up."""
-    return type(error.orig).__module__ == "sqlite3" and str(error.orig) == "interrupted"
-
-
-def _is_lost_connection(error: DBAPIError) -> bool:
-    if error.connection_invalidated:
-        return True
-    name = type(error.orig).__name__
-    text = str(error.orig)
-    is_sqlite = type(error.orig).__module__ == "sqlite3"
-    if is_sqlite:
-        return name == "OperationalError" and any(words in text for words in _SQLITE_OUT_OF_REACH)
-    return name == "OperationalError"
 
 
 def _unique_over(columns: str) -> str | None:

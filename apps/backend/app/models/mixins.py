@@ -26,22 +26,6 @@ def _same_as_created_at(context: DefaultExecutionContext) -> datetime:
     return moment
 
 
-class TimestampMixin:
-    created_at: Mapped[datetime] = mapped_column(default=utc_now)
-    updated_at: Mapped[datetime] = mapped_column(default=_same_as_created_at, onupdate=utc_now)
-
-
-class VersionMixin:
-    """Counts the changes of a row; a change based on an older count is refused by the ORM."""
-
-    version: Mapped[int] = mapped_column(default=1)
-
-    @declared_attr.directive
-    @classmethod
-    def __mapper_args__(cls) -> dict[str, Any]:
-        return {"version_id_col": cls.version}
-
-
 class SoftDeleteMixin:
     """A deleted row stays, and every select and ORM update passes it by.
 
@@ -59,10 +43,21 @@ class AuditMixin:
     never_audited: ClassVar[frozenset[str]] = frozenset()  # Secrets.
 
 
-class AuditedRecord(IdMixin, TimestampMixin, VersionMixin, SoftDeleteMixin, AuditMixin, Base):
-    """What users work with: versioned, deleted softly, audited field by field."""
+class AuditedRecord(IdMixin, SoftDeleteMixin, AuditMixin, Base):
+    """What users work with: deleted softly, audited field by field, and versioned. A change that is
+    based on an older version is refused by the ORM.
+    """
 
     __abstract__ = True
+
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    updated_at: Mapped[datetime] = mapped_column(default=_same_as_created_at, onupdate=utc_now)
+    version: Mapped[int] = mapped_column(default=1)  # Counts the changes.
+
+    @declared_attr.directive
+    @classmethod
+    def __mapper_args__(cls) -> dict[str, Any]:
+        return {"version_id_col": cls.version}
 
 
 _NOT_DELETED: Final = with_loader_criteria(

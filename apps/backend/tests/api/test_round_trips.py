@@ -36,18 +36,18 @@ GET    /api/v1/auth/sessions                        200  2
 DELETE /api/v1/auth/sessions/{session_id}           204  4
 GET    /api/v1/users/                               200  2
 POST   /api/v1/users/                               201  9
-POST   /api/v1/users/bulk                           201 14
+POST   /api/v1/users/bulk                           201 12
 PATCH  /api/v1/users/bulk                           200  4
 POST   /api/v1/users/bulk/delete                    200  4
 POST   /api/v1/users/bulk/restore                   200  4
 GET    /api/v1/users/departments                    200  2
 GET    /api/v1/users/export                         200  5
-POST   /api/v1/users/import                         200 15
+POST   /api/v1/users/import                         200 13
 GET    /api/v1/users/import/template                200  1
 GET    /api/v1/users/me                             200  1
 PATCH  /api/v1/users/me                             200  4
 PUT    /api/v1/users/me                             200  4
-DELETE /api/v1/users/me                             204  9
+DELETE /api/v1/users/me                             204  8
 POST   /api/v1/users/me/password                    204 10
 GET    /api/v1/users/me/permissions                 200  1
 GET    /api/v1/users/me/sessions                    200  2
@@ -56,7 +56,7 @@ GET    /api/v1/users/me/usage                       200  3
 GET    /api/v1/users/{user_id}                      200  2
 PATCH  /api/v1/users/{user_id}                      200  4
 PUT    /api/v1/users/{user_id}                      200  4
-DELETE /api/v1/users/{user_id}                      204  7
+DELETE /api/v1/users/{user_id}                      204  6
 GET    /api/v1/users/{user_id}/impact               200  3
 GET    /api/v1/users/{user_id}/items                200  3
 POST   /api/v1/users/{user_id}/restore              409  3
@@ -105,7 +105,7 @@ POST   /api/v1/items/{deleted_id}/restore 4  the locked row, the change
 POST   /api/v1/usage/                     4  the counter, the entry
 PATCH  /api/v1/users/{user_id}            4  the locked row, the change
 PATCH  /api/v1/users/me                   4  the locked row, the change
-DELETE /api/v1/users/{user_id}            7  the locked row, sessions, links, the change
+DELETE /api/v1/users/{user_id}            6  the locked row, sessions, links, the change
 """
 WRITING_LINES = [line.split(maxsplit=3) for line in WRITING_TABLE.splitlines() if line]
 BODIES: dict[str, Any] = {

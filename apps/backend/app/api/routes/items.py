@@ -23,12 +23,12 @@ from app.api.problems import (
 from app.api.routing import Router
 from app.api.sent import Sent
 from app.core.errors import PermissionDeniedError
-from app.core.permissions import Permission, Principal
+from app.core.permissions import Permission
 from app.crud import item as crud_item
 from app.crud import item_bulk as crud_item_bulk
 from app.crud.item_import import ITEM_IMPORTER
 from app.crud.listing import Record
-from app.crud.records import get_record, lock_record, refuse_changed, refuse_changed_record
+from app.crud.records import get_record, lock_record
 from app.models.item import Item
 from app.schemas.base import RecordId
 from app.schemas.item import ItemBulkChanges, ItemBulkCreate, ItemCreate, ItemPublic, ItemUpdate
@@ -50,15 +50,17 @@ def get_visible_item(item_id: ItemId, db: DbSession, actor: CurrentUser) -> Reco
 def get_item_to_change(
     item_id: ItemId, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
 ) -> Record:
-    record = get_record(db, crud_item.ITEMS, record_id=item_id, actor=actor, is_locked=True)
-    refuse_changed_record(db, Item, record_id=item_id, version=record["version"], expected=expected)
-    return record
+    return get_record(
+        db, crud_item.ITEMS, record_id=item_id, actor=actor, is_locked=True, expected=expected
+    )
 
 
 def get_item_to_restore(
     item_id: ItemId, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
 ) -> Item:
-    return _get_locked(item_id, db, actor, expected, in_trash=True)
+    return lock_record(
+        db, crud_item.ITEMS, record_id=item_id, actor=actor, in_trash=True, expected=expected
+    )
 
 
 def get_item_to_delete(
@@ -70,20 +72,9 @@ def get_item_to_delete(
 ) -> Item:
     if purge and not actor.may(Permission.ITEMS_PURGE):
         raise PermissionDeniedError
-    return _get_locked(item_id, db, actor, expected, in_trash=purge)
-
-
-def _get_locked(
-    item_id: int,
-    db: DbSession,
-    actor: Principal,
-    expected: frozenset[int] | None,
-    *,
-    in_trash: bool,
-) -> Item:
-    item = lock_record(db, crud_item.ITEMS, record_id=item_id, actor=actor, in_trash=in_trash)
-    refuse_changed(db, item, expected=expected)
-    return item
+    return lock_record(
+        db, crud_item.ITEMS, record_id=item_id, actor=actor, in_trash=purge, expected=expected
+    )
 
 
 VisibleItem = Annotated[Record, Depends(get_visible_item)]

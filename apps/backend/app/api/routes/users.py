@@ -242,7 +242,7 @@ def delete_user(
     if purge:
         crud_user_trash.purge_user(db, user=user, actor=actor)
     else:
-        crud_user.delete_user(db, user=user, actor=actor)
+        crud_user.delete_user(db, user=user)
     return answer_deleted(request, user, UserPublic)
 
 
