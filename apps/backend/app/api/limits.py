@@ -6,7 +6,6 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
 from fastapi import Depends, Request
-from fastapi.security.utils import get_authorization_scheme_param
 
 from app.api.cookies import access_cookie
 from app.core.errors import TooManyRequestsError
@@ -64,8 +63,7 @@ def count_name(request: Request, limit: Limit, name: str) -> None:
 
 def sharer_of(request: Request) -> str:
     """Name who shares the threads with others: the user whom a token is of, or an address."""
-    header = first_header(request.scope, b"authorization")
-    scheme, token = get_authorization_scheme_param(header)
+    scheme, _, token = (first_header(request.scope, b"authorization") or "").partition(" ")
     if scheme.lower() != "bearer":
         token = request.cookies.get(access_cookie(), "")
     try:

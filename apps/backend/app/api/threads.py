@@ -86,16 +86,16 @@ class Threads:
     def note_end(self, whose: str) -> "_Job | None":
         """Return what the thread goes on with; None where it takes its turn."""
         with self._lock:
-            if not self._waiting[whose]:
-                del self._waiting[whose]
-                self._places[whose] -= 1
-                if not self._places[whose]:
-                    del self._places[whose]
+            if waiting := self._waiting.get(whose):
+                job = waiting.popleft()
+                if self._ready.empty():
+                    return job
+                self._ready.put(job)
                 return None
-            job = self._waiting[whose].popleft()
-            if self._ready.empty():
-                return job
-            self._ready.put(job)
+            self._waiting.pop(whose, None)
+            self._places[whose] -= 1
+            if not self._places[whose]:
+                del self._places[whose]
             return None
 
 

@@ -34,7 +34,7 @@ def normalise(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    return _INVISIBLE.sub("", text).strip()
+    return (text if text.isascii() else _INVISIBLE.sub("", text)).strip()
 
 
 def trim(text: str) -> str:

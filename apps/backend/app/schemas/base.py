@@ -53,8 +53,10 @@ def text_as(change: Callable[[str], str]) -> BeforeValidator:
 
 TRIMMED: Final = text_as(trim)
 CELL: Final = text_as(fold)  # Choices and figures in files.
-INVISIBLE_IS_EMPTY: Final = text_as(lambda text: text if visible(text) else "")
 EMPTY_IS_NULL: Final = WrapValidator(lambda value, read: None if value == "" else read(value))
+INVISIBLE_IS_NULL: Final = WrapValidator(
+    lambda value, read: None if isinstance(value, str) and not visible(value) else read(value)
+)
 
 
 def _refuse_long_key(value: str) -> str:

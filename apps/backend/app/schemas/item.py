@@ -10,7 +10,7 @@ from app.schemas.base import (
     COMPARED,
     DIGITS,
     EMPTY_IS_NULL,
-    INVISIBLE_IS_EMPTY,
+    INVISIBLE_IS_NULL,
     MAX_BULK,
     TRIMMED,
     ImportSchema,
@@ -38,8 +38,7 @@ Title = Annotated[
 Description = Annotated[
     str,
     Field(max_length=20_000, pattern=LINES, examples=["Brass, with a green shade."]),
-    EMPTY_IS_NULL,
-    INVISIBLE_IS_EMPTY,
+    INVISIBLE_IS_NULL,
 ]
 StatusName = Annotated[ItemStatus, Field(strict=False)]
 

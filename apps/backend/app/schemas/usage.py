@@ -6,8 +6,7 @@ from pydantic import Field
 from app.core.text import LINE, LINES
 from app.schemas.base import (
     COMPARED,
-    EMPTY_IS_NULL,
-    INVISIBLE_IS_EMPTY,
+    INVISIBLE_IS_NULL,
     TRIMMED,
     InputSchema,
     RecordId,
@@ -22,8 +21,7 @@ Kind = Annotated[
 Note = Annotated[
     str,
     Field(max_length=500, pattern=LINES, examples=["Minutes of Monday's meeting"]),
-    EMPTY_IS_NULL,
-    INVISIBLE_IS_EMPTY,
+    INVISIBLE_IS_NULL,
 ]
 
 MonthlyUse = Annotated[int, Field(description="In this month (UTC).")]
