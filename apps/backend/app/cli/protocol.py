@@ -160,10 +160,11 @@ class GuardedProtocol(HttpToolsProtocol):
 
 def _refuse_unknown_codings(headers: list[tuple[bytes, bytes]]) -> None:
     """What does not end in one `chunked` the parser refuses by itself."""
-    codings = b",".join(value for name, value in headers if name == b"transfer-encoding")
-    before, comma, last = codings.lower().rpartition(b",")
-    if comma and last.strip() == b"chunked" and b"chunked" not in before:
-        raise UnknownCodingError
+    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    if codings:
+        before, comma, last = b",".join(codings).lower().rpartition(b",")
+        if comma and last.strip() == b"chunked" and b"chunked" not in before:
+            raise UnknownCodingError
 
 
 def _refusal(status: int) -> ASGIApp:

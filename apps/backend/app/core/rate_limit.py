@@ -153,10 +153,13 @@ class RateLimiter:
         count = _count_exactly if limit.is_exact else _count
         for window in _windows(limit.name, getattr(self._settings, limit.setting)):
             counted = window, f"{window.name}:{key}"
-            standing = self._circuit.attempt(
-                partial(count, self._shared, *counted),
-                otherwise=partial(count, self._memory, *counted),
-            )
+            if self._shared is self._memory:
+                standing = count(self._memory, *counted)
+            else:
+                standing = self._circuit.attempt(
+                    partial(count, self._shared, *counted),
+                    otherwise=partial(count, self._memory, *counted),
+                )
             standings.append(standing)
             if standing.is_exceeded:
                 break
