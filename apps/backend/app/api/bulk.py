@@ -60,7 +60,7 @@ def add_bulk_routes(
         choice, changes = read_choice(body, listed), body.changes
         return crud_chosen.update_records(db, resource, choice=choice, changes=changes, actor=actor)
 
-    update_records.__annotations__["body"] = body_schema
+    update_records.__annotations__["body"] = body_schema  # FastAPI reads it from here.
     router.patch(
         "/bulk",
         name=f"update_{names}",
