@@ -26,14 +26,12 @@ from app.core.logging import configure_logging
 from app.core.rate_limit import RateLimiter
 from app.core.security import HASHES_AT_ONCE
 from app.db.session import dispose
+from app.middleware.address import AddressMiddleware
 from app.middleware.admission import AdmissionMiddleware
 from app.middleware.answer_headers import AnswerHeadersMiddleware
-from app.middleware.head import HeadMiddleware
 from app.middleware.problem import ProblemMiddleware
 from app.middleware.request_context import RequestContextMiddleware
-from app.middleware.trusted_host import HostMiddleware
-from app.middleware.url_encoding import UrlEncodingMiddleware
-from app.tasks.background import background_jobs
+from app.tasks.schedule import background_jobs
 
 EXPOSED_HEADERS = (
     "Content-Disposition",
@@ -81,9 +79,7 @@ class Backdesk(FastAPI):
             log.warning("add_middleware() makes every request take FastAPI's own, longer way")
         else:
             app = ShortWay(app, app=self)
-        if hosts := _accepted_hosts(settings):
-            app = HostMiddleware(app, allowed_hosts=hosts)
-        app = UrlEncodingMiddleware(app)
+        app = AddressMiddleware(app, allowed_hosts=_accepted_hosts(settings))
         app = AdmissionMiddleware(app, settings)
         app = ProblemMiddleware(app)
         if settings.ALLOWED_ORIGINS:
@@ -96,7 +92,7 @@ class Backdesk(FastAPI):
                 expose_headers=EXPOSED_HEADERS,
             )
             app = ProblemMiddleware(app)  # For the preflight that it refuses.
-        outer = seen_by_every_answer(HeadMiddleware(app))
+        outer = seen_by_every_answer(app)
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             await (outer if scope["type"] == "http" else inner)(scope, receive, send)

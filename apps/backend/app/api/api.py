@@ -9,8 +9,8 @@ from app.api.deps import (
     RequiredPermission,
     anyone,
     anyone_uncounted,
-    even_who_must_change_password,
-    whoever_is_signed_in,
+    get_current_user,
+    refuse_owed_password,
 )
 from app.api.limits import RouteLimit
 from app.api.routes import (
@@ -20,16 +20,12 @@ from app.api.routes import (
     auth,
     docs,
     health,
-    item_bulk,
-    item_import,
     items,
     jobs,
     letters,
     me,
     statistics,
     usage,
-    user_bulk,
-    user_import,
     users,
 )
 from app.core.config import get_settings
@@ -48,14 +44,12 @@ def add_routes(app: FastAPI) -> None:
     settings = get_settings()
     api = APIRouter(prefix=settings.API_V1_STR)
     # Paths with a word of their own come before those with an id in its place.
-    for resource in (user_import, item_import):
-        api.include_router(resource.router, max_body_size=settings.MAX_IMPORT_BYTES)
+    for imports in (users.imports, items.imports):
+        api.include_router(imports, max_body_size=settings.MAX_IMPORT_BYTES)
     for resource in (
         auth,
         accounts,
         me,
-        user_bulk,
-        item_bulk,
         users,
         items,
         usage,
@@ -85,11 +79,12 @@ def refuse_undeclared_routes(app: FastAPI) -> None:
 
 def access_of(context: RouteContext) -> str | None:
     """Return `public`, `signed in` or the permission that the route declares."""
-    declared = {child.call for child in context.dependant.dependencies}
+    dependencies = context.dependant.dependencies  # An argument has a name, and declares nothing.
+    declared = {child.call for child in dependencies if child.name is None}
     permissions = sorted(c.permission for c in declared if isinstance(c, RequiredPermission))
     if permissions:
         return ", ".join(permissions)
-    if declared & {whoever_is_signed_in, even_who_must_change_password}:
+    if declared & {refuse_owed_password, get_current_user}:
         return "signed in"
     return "public" if declared & {anyone, anyone_uncounted} else None
 

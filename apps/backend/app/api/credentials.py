@@ -9,9 +9,8 @@ from typing import Annotated, Final, Literal
 from fastapi import Depends, Form, Query, Request
 from sqlalchemy.orm import Session
 
-from app.api.cookies import access_cookie, refresh_cookie
-from app.api.csrf import refuse_foreign_page, refuse_forgery
-from app.api.deps import BearerToken, CurrentUser, DbSession, SignedInUser, UserId
+from app.api.cookies import access_cookie, refresh_cookie, refuse_foreign_page, refuse_forgery
+from app.api.deps import BearerToken, CurrentUser, DbSession, UserId, limited_by_user
 from app.api.limits import (
     ANONYMOUS,
     LETTERS,
@@ -28,7 +27,6 @@ from app.api.limits import (
 from app.api.sent import Sent
 from app.core.errors import NotAuthenticatedError
 from app.core.origin import Origin
-from app.core.permissions import Principal
 from app.core.rate_limit import Limit
 from app.core.security import AccessClaims, hash_password, read_access_token, renewed_hash
 from app.crud import account as crud_account
@@ -53,14 +51,6 @@ class Login:
     in_cookies: bool
 
 
-def find_credentials(form: Annotated[LoginForm, Form()]) -> crud_auth.Credentials | None:
-    with read_only() as db:
-        return crud_auth.get_credentials(db, login=form.username)
-
-
-FoundCredentials = Annotated[crud_auth.Credentials | None, Depends(find_credentials)]
-
-
 class LoginLimit(RouteLimit):
     """Counts by the name as typed, and looks nobody up: an account's e-mail and user name count
     apart, as those of nobody do. Else the count would tell which names belong to one account.
@@ -74,10 +64,7 @@ limited_by_account: Final = Depends(LoginLimit(LOGIN, per="account"))
 
 
 def check_login(
-    request: Request,
-    form: Annotated[LoginForm, Form()],
-    credentials: FoundCredentials,
-    mode: Mode = "token",
+    request: Request, form: Annotated[LoginForm, Form()], mode: Mode = "token"
 ) -> Login:
     """No connection is held while the password is hashed.
 
@@ -86,7 +73,10 @@ def check_login(
     if mode == "cookie":
         refuse_foreign_page(request)  # It would sign its visitor in as somebody else.
     origin: Origin = request.state.origin
-    origin.device = device_of(request)
+    agent = request.headers.get("user-agent", "")
+    origin.device = "".join(character for character in agent if character.isprintable())
+    with read_only() as db:
+        credentials = crud_auth.get_credentials(db, login=form.username)
     if not crud_auth.are_right(credentials, password=form.password) or credentials is None:
         with unit_of_work(origin) as db:
             crud_auth.note_failed_login(db, credentials=credentials)
@@ -96,11 +86,6 @@ def check_login(
 
 
 CheckedLogin = Annotated[Login, Depends(check_login)]
-
-
-def device_of(request: Request) -> str:
-    agent = request.headers.get("user-agent", "")
-    return "".join(character for character in agent if character.isprintable())
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +167,9 @@ class LogoutLimit(RouteLimit):
         count_session(request, self.limit, named.claims)
 
 
-class ActorLimit(RouteLimit):
-    def __call__(self, request: Request, actor: SignedInUser) -> None:
-        count_user(request, self.limit, actor.id)
-
-
 limited_refresh: Final = Depends(RefreshLimit(REFRESH, per="session"))
 limited_logout: Final = Depends(LogoutLimit(LOGOUT, per="session"))
-limited_password: Final = Depends(ActorLimit(PASSWORD, per="user"))
+limited_password: Final = limited_by_user(PASSWORD)
 
 
 def require_open_registration() -> None:
@@ -213,7 +193,7 @@ class CheckedChange:
     new_hash: str
 
 
-def check_password_change(change: PasswordChange, actor: SignedInUser) -> CheckedChange:
+def check_password_change(change: PasswordChange, actor: CurrentUser) -> CheckedChange:
     """Raises PasswordTooEasyError, CurrentPasswordWrongError."""
     with read_only() as db:
         stored = crud_account.check_change(db, change=change, actor=actor)
@@ -223,8 +203,8 @@ def check_password_change(change: PasswordChange, actor: SignedInUser) -> Checke
 HashedChange = Annotated[CheckedChange, Depends(check_password_change)]
 
 
-def _hash_passwords(
-    request: Request, user_id: int, user_in: UserUpdate, actor: Principal
+def hash_passwords(
+    request: Request, user_id: UserId, user_in: Sent[UserUpdate], actor: CurrentUser
 ) -> crud_user.Passwords:
     """Hash and compare ahead of the transaction: nothing is locked or held meanwhile."""
     confirms = user_in.current_password is not None and user_id == actor.id
@@ -239,16 +219,10 @@ def _hash_passwords(
     return crud_user.hash_passwords(user_in, stored=stored if confirms else None)
 
 
-def hash_passwords(
-    request: Request, user_id: UserId, user_in: Sent[UserUpdate], actor: CurrentUser
-) -> crud_user.Passwords:
-    return _hash_passwords(request, user_id, user_in, actor)
-
-
 def hash_my_passwords(
     request: Request, user_in: Sent[UserUpdate], actor: CurrentUser
 ) -> crud_user.Passwords:
-    return _hash_passwords(request, actor.id, user_in, actor)
+    return hash_passwords(request, actor.id, user_in, actor)
 
 
 def hash_new_password(user_in: UserCreate, actor: CurrentUser) -> str | None:

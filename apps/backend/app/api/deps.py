@@ -11,32 +11,15 @@ from fastapi.security.utils import get_authorization_scheme_param
 from pydantic import ValidatorFunctionWrapHandler, WrapValidator
 from sqlalchemy.orm import Session
 
-from app.api.cookies import access_cookie
-from app.api.csrf import refuse_forgery
-from app.api.limits import (
-    ANONYMOUS,
-    USER,
-    AddressLimit,
-    RouteLimit,
-    count_address,
-    count_user,
-)
+from app.api.cookies import CsrfFailedError, access_cookie, refuse_forgery
+from app.api.limits import ANONYMOUS, USER, AddressLimit, RouteLimit, count_address, count_user
 from app.api.one_visit import SAFE_METHODS
 from app.core.cache import Cache
-from app.core.errors import (
-    DomainError,
-    NotAuthenticatedError,
-    NotFoundError,
-    PermissionDeniedError,
-)
+from app.core.errors import NotAuthenticatedError, NotFoundError, PermissionDeniedError
 from app.core.origin import Origin
 from app.core.permissions import ROLE_PERMISSIONS, Permission, Principal
 from app.core.rate_limit import Limit
-from app.core.security import (
-    AccessClaims,
-    InvalidTokenError,
-    read_access_token,
-)
+from app.core.security import AccessClaims, InvalidTokenError, read_access_token
 from app.crud import auth as crud_auth
 from app.crud.user import UserNotFoundError
 from app.db.session import read_only, unit_of_work
@@ -92,49 +75,26 @@ def get_cache(request: Request) -> Cache:
 AnswerCache = Annotated[Cache, Depends(get_cache)]
 
 
-def get_claims(request: Request, token: BearerToken) -> AccessClaims | None:
-    """Read the access token, from the header or from a browser's cookie.
-
-    Raises InvalidTokenError, CsrfFailedError.
-    """
-    try:
-        return _read_claims(request, token)
-    except DomainError:
-        count_address(request, ANONYMOUS)
-        raise
-
-
-def _read_claims(request: Request, token: str | None) -> AccessClaims | None:
-    if token is not None:
-        return read_access_token(token)
-    cookie = request.cookies.get(access_cookie())
-    if cookie is None:
-        return None
-    claims = read_access_token(cookie)
-    if request.method not in SAFE_METHODS:
-        refuse_forgery(request, session_id=claims.session_id)
-    return claims
-
-
-def get_optional_user(
-    request: Request, claims: Annotated[AccessClaims | None, Depends(get_claims)], db: DbSession
-) -> Principal | None:
-    """Load who is asking, or None where nobody says so.
+def get_current_user(request: Request, token: BearerToken, db: DbSession) -> Principal:
+    """Load who is asking, and count the request for them; what is refused counts for its address.
 
     Where a transaction follows, this reads ahead of it: nothing is locked or held while a
-    password is hashed or a body refused. Raises InvalidTokenError, TooManyRequestsError.
+    password is hashed or a body refused.
+
+    Raises NotAuthenticatedError, InvalidTokenError, CsrfFailedError, TooManyRequestsError.
     """
-    if claims is None:
+    try:
+        claims = _read_claims(request, token)
+        if request.method in SAFE_METHODS:
+            user = crud_auth.get_principal(db, claims=claims)
+        else:
+            with read_only() as reading:
+                user = crud_auth.get_principal(reading, claims=claims)
+        if user is None:
+            raise InvalidTokenError
+    except (NotAuthenticatedError, CsrfFailedError):
         count_address(request, ANONYMOUS)
-        return None
-    if request.method in SAFE_METHODS:
-        user = crud_auth.get_principal(db, claims=claims)
-    else:
-        with read_only() as reading:
-            user = crud_auth.get_principal(reading, claims=claims)
-    if user is None:
-        count_address(request, ANONYMOUS)
-        raise InvalidTokenError
+        raise
     count_user(request, USER, user.id)
     origin: Origin = request.state.origin
     origin.actor_id, origin.actor_email = user.id, user.profile["email"]
@@ -142,23 +102,17 @@ def get_optional_user(
     return user
 
 
-OptionalUser = Annotated[Principal | None, Depends(get_optional_user)]
-
-
-def get_signed_in_user(user: OptionalUser) -> Principal:
-    """Also one who has to choose another password before anything else."""
-    if user is None:
+def _read_claims(request: Request, token: str | None) -> AccessClaims:
+    """Read the access token, from the header or from a browser's cookie."""
+    if token is not None:
+        return read_access_token(token)
+    cookie = request.cookies.get(access_cookie())
+    if cookie is None:
         raise NotAuthenticatedError
-    return user
-
-
-SignedInUser = Annotated[Principal, Depends(get_signed_in_user)]
-
-
-def get_current_user(user: SignedInUser) -> Principal:
-    if user.must_change_password:
-        raise PasswordChangeRequiredError
-    return user
+    claims = read_access_token(cookie)
+    if request.method not in SAFE_METHODS:
+        refuse_forgery(request, session_id=claims.session_id)
+    return claims
 
 
 CurrentUser = Annotated[Principal, Depends(get_current_user)]
@@ -183,15 +137,16 @@ UserId = Annotated[int, Depends(get_user_id)]
 
 
 def identify(request: Request) -> Principal:
-    """Say who sends this, before its body is read. It counts among their requests by itself.
-
-    Raises InvalidTokenError, CsrfFailedError, NotAuthenticatedError, PasswordChangeRequiredError,
-    TooManyRequestsError.
-    """
+    """Say who sends this, before its body is read. Raises what `get_current_user` does."""
     scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
-    claims = get_claims(request, token if scheme.lower() == "bearer" else None)
     with read_only() as db:
-        return get_current_user(get_signed_in_user(get_optional_user(request, claims, db)))
+        return get_current_user(request, token if scheme.lower() == "bearer" else None, db)
+
+
+def refuse_owed_password(user: CurrentUser) -> None:
+    """Raises PasswordChangeRequiredError."""
+    if user.must_change_password:
+        raise PasswordChangeRequiredError
 
 
 @dataclass(frozen=True)
@@ -201,6 +156,7 @@ class RequiredPermission:
     permission: Permission
 
     def __call__(self, user: CurrentUser) -> None:
+        refuse_owed_password(user)
         if self.permission not in ROLE_PERMISSIONS[user.role]:
             raise PermissionDeniedError
         if not user.may(self.permission):
@@ -234,15 +190,9 @@ async def anyone_uncounted() -> None:
     """Declares a route public, and does not count it by address: probes, sessions' own tokens."""
 
 
-async def whoever_is_signed_in(_user: CurrentUser) -> None:
-    """Declares that a route asks for no permission beyond a login."""
-
-
-async def even_who_must_change_password(_user: SignedInUser) -> None:
-    """Declares the same of the few routes that somebody needs who has to change the password."""
-
-
 public: Final = Depends(anyone)
 uncounted: Final = Depends(anyone_uncounted)
-signed_in: Final = Depends(whoever_is_signed_in)
-just_signed_in: Final = Depends(even_who_must_change_password)
+# Declare that a route asks for no permission beyond a login; the second, also of the few routes
+# that somebody needs who has to choose another password.
+signed_in: Final = Depends(refuse_owed_password)
+just_signed_in: Final = Depends(get_current_user)

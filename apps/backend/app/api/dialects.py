@@ -7,19 +7,21 @@ json-server's clients (`ra-data-json-server`, `@refinedev/simple-rest`) send
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Final
+
+from fastapi.exceptions import RequestValidationError
 
 _JSON_SERVER: Final = ("_start", "_end", "_sort", "_order")
 _NO_FIELDS: Final = frozenset({"skip", "limit", "after", "sort", "range", "filter", *_JSON_SERVER})
 PAGING: Final = frozenset({"skip", "limit", "after", "range", "_start", "_end"})
 
 
-class ParameterError(ValueError):
+class ParameterError(RequestValidationError):
     def __init__(self, parameter: str, text: str) -> None:
-        super().__init__(text)
+        super().__init__([{"type": "value", "loc": ("query", parameter), "msg": text}])
         self.parameter = parameter
 
 
@@ -40,10 +42,12 @@ def translate(parameters: Iterable[tuple[str, str]]) -> Parameters:
     native = Parameters()
     json_server: dict[str, str] = {}
     for name, value in parameters:
+        if name in json_server:
+            raise ParameterError(name, "Must be given only once.")
         if name in _JSON_SERVER:
             json_server[name] = value
         elif name == "filter":
-            _read_filter(native, value)
+            _add_filters(native, _read_json(value))
         elif name == "range":
             start, end = _read_json_list(name, value, int, "[0,24]")
             _set_page(native, start, end + 1, sent_as=(name, name))
@@ -56,24 +60,16 @@ def translate(parameters: Iterable[tuple[str, str]]) -> Parameters:
     return native
 
 
-def translate_filter(wanted: Mapping[str, Any]) -> Parameters:
-    """Translate the `filter` of a request's body. Raises ParameterError."""
+def translate_filter(wanted: Any) -> Parameters:
+    """Raises ParameterError."""
     native = Parameters()
     _add_filters(native, wanted)
     return native
 
 
-def _read_filter(native: Parameters, value: str) -> None:
-    try:
-        wanted = json.loads(value)
-    except (ValueError, RecursionError):
-        wanted = None
+def _add_filters(native: Parameters, wanted: Any) -> None:
     if not isinstance(wanted, dict):
         raise ParameterError("filter", 'Must be a JSON object such as {"q": "lamp"}.')
-    _add_filters(native, wanted)
-
-
-def _add_filters(native: Parameters, wanted: Mapping[str, Any]) -> None:
     for name, one_or_more in wanted.items():
         if not name.isascii():
             raise ParameterError("filter", "Names something that is no field.")
@@ -83,11 +79,15 @@ def _add_filters(native: Parameters, wanted: Mapping[str, Any]) -> None:
         native.values[name].extend(more)
 
 
-def _read_json_list(name: str, value: str, kind: type, example: str) -> Sequence[Any]:
+def _read_json(value: str) -> Any:
     try:
-        pair = json.loads(value)
+        return json.loads(value)
     except (ValueError, RecursionError):
-        pair = None
+        return None
+
+
+def _read_json_list(name: str, value: str, kind: type, example: str) -> Sequence[Any]:
+    pair = _read_json(value)
     if not isinstance(pair, list) or [type(part) for part in pair] != [kind, kind]:
         raise ParameterError(name, f"Must be a JSON array such as {example}.")
     return pair

@@ -22,8 +22,8 @@ from app.api.wording import text_of
 from app.core import errors
 from app.core.config import get_settings
 from app.db.integrity import LockedError, cause_of, domain_error, without_values
+from app.middleware.answer_headers import STANDINGS
 from app.middleware.problem import problem_response
-from app.middleware.rate_limit_headers import STANDINGS
 from app.schemas.base import MAX_BULK
 from app.schemas.problem import ChangedProblem
 

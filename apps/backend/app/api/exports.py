@@ -4,18 +4,21 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 
-from app.api.deps import OptionalUser
+from app.api.deps import CurrentUser, limited_by_user, requires
 from app.api.dialects import PAGING
+from app.api.limits import EXPORT
 from app.api.listing import ListParameters
+from app.api.routing import Router
 from app.api.streaming import StreamedResponse
 from app.core.clock import utc_now
-from app.crud.export import Export
-from app.crud.export_file import write_export
-from app.schemas.export import ExportFormat, ExportQuery
+from app.core.permissions import Permission
+from app.crud.export_file import get_export, write_export
+from app.crud.listing import Listing
+from app.schemas.listing import ExportFormat, ExportQuery
 
 MEDIA_TYPES: Final[Mapping[ExportFormat, str]] = {
     ExportFormat.CSV: "text/csv; charset=utf-8",
@@ -54,7 +57,7 @@ class ExportParameters:
         self._listed = listed
         self._own = {"format", "bom"} | ({"columns"} if has_importable else set())
 
-    def __call__(self, request: Request, actor: OptionalUser) -> ExportQuery:
+    def __call__(self, request: Request, actor: CurrentUser) -> ExportQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
         given = request.query_params.multi_items()
         _refuse({name for name, _ in given} & PAGING, "An export is whole: it has no pages.")
@@ -104,13 +107,36 @@ def _refuse(names: set[str], text: str) -> None:
         )
 
 
-def answer_export(export: Export, *, name: str, request: Request) -> Response:
-    chosen = export.query.format
-    return StreamedResponse(
-        partial(write_export, export=export, origin=request.state.origin),
-        media_type=MEDIA_TYPES[chosen],
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}-{utc_now():%Y-%m-%d}.{chosen}"',
-            "Cache-Control": "no-store",
-        },
+def add_export_route(
+    router: Router,
+    listing: Listing[Any],
+    listed: ListParameters,
+    *,
+    name: str,
+    permission: Permission,
+    path: str = "/export",
+) -> None:
+    parameters = ExportParameters(listed, has_importable=listing.importable is not None)
+
+    @router.get(
+        path,
+        name=f"export_{name}",
+        response_class=Response,
+        responses=EXPORT_ANSWERS,
+        dependencies=[requires(permission), limited_by_user(EXPORT)],
+        openapi_extra=parameters.openapi(),
     )
+    def export_records(
+        request: Request, actor: CurrentUser, query: Annotated[ExportQuery, Depends(parameters)]
+    ) -> Response:
+        """Download all that the list would show you, as CSV, JSON Lines or XLSX."""
+        export = get_export(listing, query=query, actor=actor)
+        file = f"{name}-{utc_now():%Y-%m-%d}.{query.format}"
+        return StreamedResponse(
+            partial(write_export, export=export, origin=request.state.origin),
+            media_type=MEDIA_TYPES[query.format],
+            headers={
+                "Content-Disposition": f'attachment; filename="{file}"',
+                "Cache-Control": "no-store",
+            },
+        )

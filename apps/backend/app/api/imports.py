@@ -1,28 +1,34 @@
 """Imports over HTTP: which format a file has, its rows in the resource's schema, and the answer."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import PurePath
 from typing import Annotated, Any, Final
 
 from fastapi import Query, Response
 from pydantic import BaseModel
-from sqlalchemy.orm import Session
 
+from app.api.deps import CurrentUser, DbSession, requires
+from app.api.dry_run import IsDryRun
 from app.api.exports import EXPORT_ANSWERS
-from app.api.sent import read_valid
-from app.api.uploads import Upload
+from app.api.idempotency import idempotent
+from app.api.problems import problems
+from app.api.routing import Router
+from app.api.sent import read_sent
+from app.api.uploads import Upload, UploadRoute
 from app.core.errors import InvalidInputError
+from app.core.permissions import Permission
 from app.core.record_file import FileFormat, RecordFile
 from app.core.workbook import unpack_workbook
 from app.crud.importing import (
     Chunk,
+    Importer,
     Importing,
     Record,
     Row,
     RowRefusedError,
     Values,
-    without_present,
 )
 from app.crud.refusals import Refusals
 from app.db.session import rehearse
@@ -58,6 +64,13 @@ GivenOnConflict = Annotated[
     OnConflict,
     Query(description="What is done with rows whose record is there already."),
 ]
+
+IMPORT_TEXT: Final = """\
+Create {names} from a file; with `on_conflict=update` change those whose {named_by} it names.
+
+All rows or none. Refused ones are named by row and column, as `rows.3.{column}`, with the line.
+A preview (`dry_run`) tells what would be written, and every error, and is never refused for
+its rows."""
 
 
 class UnknownFormatError(InvalidInputError):
@@ -113,33 +126,73 @@ def read_chunks(
         present = find(readable)
         valid = {}
         for index, values in readable.items():
-            sent = without_present(values, present.get(index), schema.model_fields)
-            valid[index], refused = read_valid(sent, schema.model_validate)
-            for column, text in refused.items():
+            valid[index] = read_sent(values, schema.model_validate)
+            record = vars(present[index]) if index in present else {}
+            for column, text in valid[index].refused_for(record).items():
                 refusals.add(index, RowRefusedError(text, column))
         yield Chunk(valid, present, refusals)
 
 
-def answer_import(
-    db: Session, importing: Importing, opened: RecordFile, *, is_dry_run: bool
-) -> ImportResult | ImportPreview:
-    """Raises what rows are refused for, unless it is told in a preview."""
-    importing.ignored_columns = sorted(opened.ignored)
-    if not is_dry_run:
-        return importing.result()
-    rehearse(db)
-    return importing.preview(db)
-
-
-def answer_template(schema: type[ImportSchema], *, name: str) -> Response:
-    """The heading of a file, and nothing below it."""
-    return Response(
-        ",".join(template_columns(schema)) + "\r\n",
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
-    )
-
-
-CSV_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
+_CSV_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
     200: EXPORT_ANSWERS[200] | {"content": {"text/csv": {"schema": {"type": "string"}}}}
 }
+
+
+def import_router(
+    base: Router,
+    importer: Importer[Any],
+    *,
+    public: type[BaseModel],
+    permission: Permission,
+    named_by: str,
+) -> Router:
+    """Return the routes of a resource's import and of its template, beside those in `base`.
+
+    Their files may be larger than other bodies: `add_routes` includes them with their own limit.
+    """
+    router = Router(prefix=base.prefix, tags=base.tags, route_class=UploadRoute)
+    names, schema = base.prefix.strip("/"), importer.schema
+
+    @router.post(
+        "/import",
+        name=f"import_{names}",
+        response_model=ImportPreview | ImportResult,
+        responses=problems(409, 412),
+        dependencies=[requires(permission), idempotent],
+        description=IMPORT_TEXT.format(
+            names=names, named_by=named_by, column=next(iter(schema.required))
+        ),
+    )
+    def import_records(
+        db: DbSession,
+        actor: CurrentUser,
+        upload: Upload,
+        file_format: GivenFormat = None,
+        on_conflict: GivenOnConflict = OnConflict.ERROR,
+        is_dry_run: IsDryRun = False,
+    ) -> ImportPreview | ImportResult:
+        opened = open_upload(upload, file_format, schema, public)
+        importing = Importing(opened, on_conflict)
+        chunks = read_chunks(opened, schema, partial(importer.find, db, actor=actor))
+        importer.write(db, chunks=chunks, importing=importing, actor=actor)
+        if not is_dry_run:
+            return importing.result()
+        rehearse(db)
+        return importing.preview(db)
+
+    @router.get(
+        "/import/template",
+        name=f"get_{names.removesuffix('s')}_template",
+        response_class=Response,
+        responses=_CSV_ANSWER,
+        dependencies=[requires(permission)],
+    )
+    def get_template() -> Response:
+        """Give a file with the heading of an import, to be filled in."""
+        return Response(
+            ",".join(template_columns(schema)) + "\r\n",
+            media_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{names}.csv"'},
+        )
+
+    return router

@@ -13,8 +13,8 @@ from app.core.errors import TooManyRequestsError
 from app.core.origin import Origin
 from app.core.rate_limit import Limit
 from app.core.security import AccessClaims, InvalidTokenError, read_access_token, sign
-from app.middleware.rate_limit_headers import STANDINGS
-from app.middleware.raw_headers import first_header
+from app.middleware.answer_headers import STANDINGS
+from app.middleware.request_context import first_header
 from app.schemas.auth import EmailForm, Registration
 
 # Every request of the API is one of these.

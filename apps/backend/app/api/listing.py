@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from itertools import chain
-from types import NoneType
+from types import GenericAlias, NoneType
 from typing import Annotated, Any, Final, get_args, get_origin
 
 from fastapi import Request
@@ -16,7 +16,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    TypeAdapter,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -26,7 +25,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 from starlette.datastructures import QueryParams
 
-from app.api.deps import OptionalUser
+from app.api.deps import CurrentUser
 from app.api.dialects import PAGING, ParameterError, Parameters, translate, translate_filter
 from app.api.wording import MOMENT, text_of
 from app.core.clock import midnight
@@ -68,10 +67,9 @@ def _read_search(text: str) -> str | None:
     return text.strip() if words else None
 
 
-def _with_stored_emails(text: str | None) -> str | None:
+def _with_stored_emails(text: str) -> str:
     """Write the addresses among the words as the stored ones are."""
-    words = (email_as_stored(word) if "@" in word else word for word in (text or "").split())
-    return " ".join(words) or None
+    return " ".join(email_as_stored(word) if "@" in word else word for word in text.split())
 
 
 _Search = Annotated[_Text, Field(max_length=200), AfterValidator(_read_search)]
@@ -111,17 +109,35 @@ _FILTERS: Final[Mapping[type, tuple[Any, tuple[Operator, ...]]]] = {
 
 
 _ONCE: Final = Field(max_length=1)  # Two pages in one request: which one was meant?
-_YES_OR_NO: Final[Any] = Annotated[list[bool], _ONCE, Field(min_length=1)]
 
 
-class _Paging(BaseModel):
+def _within_page(limit: int) -> int:
+    maximum = get_settings().MAX_PAGE_SIZE
+    if limit > maximum:
+        raise PydanticCustomError("limit", f"Must be at most {maximum}.")
+    return limit
+
+
+_Skip = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER), DIGITS]
+_Limit = Annotated[int, Field(ge=1, le=MAX_SAFE_INTEGER), AfterValidator(_within_page), DIGITS]
+
+
+class _Parameters(BaseModel):
+    """Those of every list. Each holds all that was given under its name."""
+
     model_config = ConfigDict(extra="forbid")
 
-    q: Annotated[list[_Search], _ONCE] = []
-    sort: list[_Text] = []
-    skip: Annotated[list[Annotated[_Whole, Field(ge=0)]], _ONCE] = [0]
-    limit: Annotated[list[Annotated[_Whole, Field(ge=1)]], _ONCE] = [DEFAULT_LIMIT]
-    after: Annotated[list[Annotated[str, Field(max_length=2000)]], _ONCE] = []
+    q: Annotated[list[_Search], _ONCE] = Field(
+        [], description="Text search: all of these words, in any order."
+    )
+    sort: list[_Text] = Field(
+        [], description="Fields, the first decides; `-` reverses. The id always comes last."
+    )
+    skip: Annotated[list[_Skip], _ONCE] = Field([0], description="Offset of the page.")
+    limit: Annotated[list[_Limit], _ONCE] = Field([DEFAULT_LIMIT], description="Size of the page.")
+    after: Annotated[list[Annotated[str, Field(max_length=2000)]], _ONCE] = Field(
+        [], description="The `X-Next-Cursor` of the page before: costs the same at any depth."
+    )
 
 
 class ListParameters:
@@ -140,45 +156,36 @@ class ListParameters:
             for name, operator, annotation in _filters_of(schema)
         }
         self._sortable = schema.sortable or frozenset(_scalar_fields(schema))
-        fields: dict[str, Any] = {
-            parameter: (
-                _YES_OR_NO if operator == "null" else _list_of(annotation),
-                Field(default_factory=list),
-            )
-            for parameter, (_, operator, annotation) in self._filters.items()
-        }
-        if email_as_stored in schema.stored_as.values():
-            search = Annotated[_Search, AfterValidator(_with_stored_emails)]
-            fields["q"] = (Annotated[list[search], _ONCE], [])
+        self._has_emails = email_as_stored in schema.stored_as.values()
+        fields: dict[str, Any] = {}
         if trash_for is not None:
-            fields["deleted"] = (Annotated[list[bool], _ONCE], [False])
+            text = f"The trash instead, for who has `{trash_for}`."
+            fields["deleted"] = (Annotated[list[bool], _ONCE], Field([False], description=text))
+        for parameter, (field, operator, annotation) in self._filters.items():
+            one: dict[str, Any] = {"min_length": 1, "max_length": 1} if operator == "null" else {}
+            text = _MEANINGS[operator].format(field)
+            info = Field(default_factory=list, description=text, **one)
+            fields[parameter] = (GenericAlias(list, annotation), info)
         self._read_text = lru_cache(maxsize=KEPT_QUERIES)(self._parsed)  # Panels repeat themselves.
-        self._model: type[_Paging] = create_model(
-            f"{schema.__name__}List", __base__=_Paging, **fields
+        self._model: type[_Parameters] = create_model(
+            f"{schema.__name__}List", __base__=_Parameters, **fields
         )
 
-    def __call__(self, request: Request, actor: OptionalUser) -> ListQuery:
+    def __call__(self, request: Request, actor: CurrentUser) -> ListQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
         text, settings = request.scope["query_string"], get_settings()
         read = self._read_text if len(text) <= LONGEST_KEPT_QUERY else self._parsed
         return self._for(actor, read(text, settings.MAX_PAGE_SIZE, settings.DEFAULT_TIME_ZONE))
 
-    def read(self, parameters: Iterable[tuple[str, str]], actor: Principal | None) -> ListQuery:
+    def read(self, parameters: Iterable[tuple[str, str]], actor: Principal) -> ListQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
-        return self._for(actor, self._translated(parameters))
+        return self._for(actor, self._read(translate(parameters)))
 
     def _parsed(self, text: bytes, *_settings: object) -> ListQuery:
-        return self._translated(QueryParams(text).multi_items())
+        return self._read(translate(QueryParams(text).multi_items()))
 
-    def _translated(self, parameters: Iterable[tuple[str, str]]) -> ListQuery:
-        try:
-            native = translate(parameters)
-        except ParameterError as error:
-            raise _refusal(error.parameter, str(error)) from None
-        return self._read(native)
-
-    def _for(self, actor: Principal | None, query: ListQuery) -> ListQuery:
-        if query.deleted and not (actor and self._trash_for and actor.may(self._trash_for)):
+    def _for(self, actor: Principal, query: ListQuery) -> ListQuery:
+        if query.deleted and not (self._trash_for and actor.may(self._trash_for)):
             raise PermissionDeniedError
         return query
 
@@ -187,36 +194,27 @@ class ListParameters:
 
         Raises RequestValidationError, naming the field.
         """
-        try:
-            native = translate_filter(wanted)
-        except ParameterError as error:
-            raise _refusal(error.parameter, str(error)) from None
-        return self._read(native)
+        return self._read(translate_filter(wanted))
 
     def _read(self, native: Parameters) -> ListQuery:
+        self._refuse_too_many_values(native)
         try:
-            self._refuse_too_many_values(native)
             given = self._model.model_validate(native.values)
-            limit = _limit_of(given)
-            sort = tuple(self._sort_keys(given.sort))
         except ValidationError as error:
             raise RequestValidationError(
                 [_as_sent(one, str(one["loc"][0]), native) for one in error.errors()]
             ) from None
-        except ParameterError as error:
-            raise _refusal(
-                native.sent_as.get(error.parameter, error.parameter), str(error)
-            ) from None
+        q = given.q[0] if given.q else None
         return ListQuery(
             filters=tuple(
                 _filter_of(field, operator, getattr(given, parameter))
                 for parameter, (field, operator, _) in self._filters.items()
                 if parameter in given.model_fields_set
             ),
-            q=given.q[0] if given.q else None,
-            sort=sort,
+            q=_with_stored_emails(q) if q and self._has_emails else q,
+            sort=tuple(self._sort_keys(given.sort, sent_as=native.sent_as.get("sort", "sort"))),
             skip=given.skip[0],
-            limit=limit,
+            limit=_limit_of(given),
             after=given.after[0] if given.after else None,
             deleted=getattr(given, "deleted", [False])[0],
         )
@@ -241,66 +239,28 @@ class ListParameters:
             )
             bound = most if is_looked_up else MOST_COMPARED
             if counts[name] > bound or sum(counts.values()) > most:
-                raise ParameterError(name, f"At most {bound} values are allowed in one request.")
+                text = f"At most {bound} values are allowed in one request."
+                raise ParameterError(native.sent_as.get(name, name), text)
 
-    def _sort_keys(self, given: Sequence[str]) -> Iterator[SortKey]:
+    def _sort_keys(self, given: Sequence[str], *, sent_as: str) -> Iterator[SortKey]:
+        """Raises ParameterError."""
         seen = set()
         for part in ",".join(given).split(",") if given else ():
             field = part.removeprefix("-")
             if field not in self._sortable:
-                raise ParameterError("sort", "There is no such field to sort by.")
+                raise ParameterError(sent_as, "There is no such field to sort by.")
             if field not in seen:
                 seen.add(field)
                 yield SortKey(field, descending=part.startswith("-"))
 
     def openapi(self) -> dict[str, Any]:
         """Document the native parameters; the dialects are for clients that know them already."""
+        model = self._model.model_json_schema(ref_template="#/components/schemas/{model}")
+        documented = {name: _parameter(name, one) for name, one in model["properties"].items()}
         sorts = [sign + name for name in sorted(self._sortable) for sign in ("", "-")]
-        whole = {"type": "integer", "maximum": MAX_SAFE_INTEGER}
-        documented = [
-            _parameter(
-                "q",
-                {"type": "string", "maxLength": 200},
-                "Text search: all of these words, in any order.",
-            ),
-            _parameter(
-                "sort",
-                {"type": "array", "items": {"type": "string", "enum": sorts}},
-                "Fields, the first decides; `-` reverses. The id always comes last.",
-            )
-            | {"explode": False},
-            _parameter("skip", {**whole, "minimum": 0, "default": 0}, "Offset of the page."),
-            _parameter(
-                "limit", {**whole, "minimum": 1, "default": DEFAULT_LIMIT}, "Size of the page."
-            ),
-            _parameter(
-                "after",
-                {"type": "string", "maxLength": 2000},
-                "The `X-Next-Cursor` of the page before: costs the same at any depth.",
-            ),
-        ]
-        if self._trash_for is not None:
-            documented.append(
-                _parameter(
-                    "deleted",
-                    {"type": "boolean", "default": False},
-                    f"The trash instead, for who has `{self._trash_for}`.",
-                )
-            )
-        for name, (field, operator, annotation) in self._filters.items():
-            if operator == "null":
-                documented.append(_parameter(name, {"type": "boolean"}, f"`{field}` is empty."))
-                continue
-            schema = TypeAdapter(_list_of(annotation)).json_schema(
-                ref_template="#/components/schemas/{model}"
-            )
-            schema.pop("$defs", None)  # The public schema brings them.
-            if "anyOf" in schema["items"]:  # Null is for the dialects: no text in a URL means it.
-                schema["items"] = next(
-                    one for one in schema["items"]["anyOf"] if one != {"type": "null"}
-                )
-            documented.append(_parameter(name, schema, _MEANINGS[operator].format(field)))
-        return {"parameters": documented}
+        documented["sort"]["schema"]["items"] = {"type": "string", "enum": sorts}
+        documented["sort"]["explode"] = False
+        return {"parameters": list(documented.values())}
 
 
 _MEANINGS: Final[Mapping[Operator, str]] = {
@@ -311,11 +271,8 @@ _MEANINGS: Final[Mapping[Operator, str]] = {
     "lt": "`{}` is less.",
     "lte": "`{}` is less or equal.",
     "like": "`{}` contains this, without regard to case.",
+    "null": "`{}` is empty.",
 }
-
-
-def _list_of(annotation: Any) -> Any:
-    return list[annotation]
 
 
 def _scalar_fields(schema: type[Schema]) -> dict[str, FieldInfo]:
@@ -356,18 +313,12 @@ def _filter_of(field: str, operator: Operator, values: Sequence[Any]) -> Filter:
     )
 
 
-def _limit_of(given: _Paging) -> int:
-    """Give whoever asks for certain ids all of them, as far as a page goes.
-
-    Raises ParameterError.
-    """
+def _limit_of(given: _Parameters) -> int:
+    """Give whoever asks for certain ids all of them, as far as a page goes."""
+    if "limit" in given.model_fields_set:
+        return given.limit[0]
     maximum = get_settings().MAX_PAGE_SIZE
-    asks_for_ids = bool(getattr(given, "id", None))
-    if "limit" not in given.model_fields_set:
-        return maximum if asks_for_ids else min(DEFAULT_LIMIT, maximum)
-    if given.limit[0] > maximum:
-        raise ParameterError("limit", f"Must be at most {maximum}.")
-    return given.limit[0]
+    return maximum if getattr(given, "id", None) else min(DEFAULT_LIMIT, maximum)
 
 
 def _as_sent(error: ErrorDetails, name: str, native: Parameters) -> dict[str, Any]:
@@ -376,9 +327,12 @@ def _as_sent(error: ErrorDetails, name: str, native: Parameters) -> dict[str, An
     return {"type": "value", "loc": ("query", native.sent_as.get(name, name)), "msg": text}
 
 
-def _parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "schema": schema, "description": description}
-
-
-def _refusal(parameter: str, text: str) -> RequestValidationError:
-    return RequestValidationError([{"type": "value", "loc": ("query", parameter), "msg": text}])
+def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    # Null is for the dialects: no text in a URL means it.
+    choices = schema["items"].get("anyOf", [schema["items"]])
+    items = next(one for one in choices if one != {"type": "null"})
+    read = {"type": "array", "items": items}
+    if schema.get("maxItems") == 1:
+        default = schema.get("default")
+        read = items | ({"default": default[0]} if default else {})
+    return {"name": name, "in": "query", "schema": read, "description": schema["description"]}

@@ -6,6 +6,7 @@ from urllib.parse import unquote_to_bytes
 from fastapi import HTTPException, Request
 
 from app.core.errors import DomainError
+from app.core.text import is_utf8
 
 JSON = "application/json"
 UPLOAD = "multipart/form-data"
@@ -25,33 +26,22 @@ async def refuse_other_media_type(request: Request, *, is_form: bool) -> None:
     """
     content_type = request.headers.get("content-type", "")
     body = await request.body()
-    if body and not _fits(content_type, is_form=is_form):
+    if body and not (_is_form(content_type, FORMS) if is_form else is_json(content_type)):
         wanted = "application/x-www-form-urlencoded" if is_form else JSON
         raise UnsupportedMediaTypeError(wanted=wanted)
-    plain = unquote_to_bytes(body) if is_form and UPLOAD not in content_type else body
-    if not _is_utf8(plain, is_json=not is_form):
+    # Python's own readers would take JSON in UTF-16, and any byte in a form.
+    if not is_form:
+        is_readable = json.detect_encoding(body).startswith("utf-8")
+    else:
+        is_readable = is_utf8(body if UPLOAD in content_type else unquote_to_bytes(body))
+    if not is_readable:
         raise HTTPException(400)
-
-
-def _is_utf8(body: bytes, *, is_json: bool) -> bool:
-    """Python's own readers would take JSON in UTF-16, and any byte in a form."""
-    if is_json:
-        return json.detect_encoding(body).startswith("utf-8")
-    try:
-        unquote_to_bytes(body).decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def refuse_no_upload(request: Request) -> None:
     """Raises UnsupportedMediaTypeError."""
     if not _is_form(request.headers.get("content-type", ""), {UPLOAD}):
         raise UnsupportedMediaTypeError(wanted=UPLOAD)
-
-
-def _fits(content_type: str, *, is_form: bool) -> bool:
-    return _is_form(content_type, FORMS) if is_form else is_json(content_type)
 
 
 def _is_form(content_type: str, kinds: Collection[str]) -> bool:

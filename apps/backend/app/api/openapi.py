@@ -51,25 +51,23 @@ def document(app: FastAPI) -> dict[str, Any]:
             license_info={"name": "MIT", "identifier": "MIT"},
             servers=[{"url": "/", "description": "This server."}],
         )
-        schema["components"]["schemas"] |= _schemas_of_ours()
+        _, ours = models_json_schema(  # No route names these, since every route may answer them.
+            [(Problem, "serialization"), (DryRun, "serialization")],
+            ref_template="#/components/schemas/{model}",
+        )
+        schemas = schema["components"]["schemas"] | ours["$defs"]
+        unused = {"HTTPValidationError", "ValidationError"}
+        schema["components"]["schemas"] = {
+            name: one for name, one in schemas.items() if name not in unused
+        }
         prefix = get_settings().API_V1_STR
         for path, operations in schema["paths"].items():
             for operation in operations.values():
                 _complete(operation, is_limited=path.startswith(prefix))
-        _drop_validation_schemas(schema)
         for scheme in schema["components"]["securitySchemes"].values():
             scheme["flows"]["password"]["tokenUrl"] = f"{get_settings().API_V1_STR}/auth/login"
         app.openapi_schema = _with_whole_bounds(schema)
     return app.openapi_schema
-
-
-def _schemas_of_ours() -> dict[str, Any]:
-    """What no route names, since every route may answer it."""
-    _, definitions = models_json_schema(
-        [(Problem, "serialization"), (DryRun, "serialization")],
-        ref_template="#/components/schemas/{model}",
-    )
-    return dict(definitions["$defs"])
 
 
 def _complete(operation: dict[str, Any], *, is_limited: bool) -> None:
@@ -127,8 +125,3 @@ def _with_whole_bounds(part: Any) -> Any:
     if isinstance(part, list):
         return [_with_whole_bounds(value) for value in part]
     return part
-
-
-def _drop_validation_schemas(schema: dict[str, Any]) -> None:
-    for name in ("HTTPValidationError", "ValidationError"):
-        schema["components"]["schemas"].pop(name, None)

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from app.api.pages import PAGE_HEADERS
+from app.api.answers import PAGE_HEADERS
 from app.schemas.base import Schema
 from app.schemas.problem import ChangedProblem, Problem
 
@@ -22,12 +22,9 @@ MEANINGS: Final = {
 }
 
 
-# Where the body has more than the nine keys.
-SCHEMAS: Final = {412: ChangedProblem}
-
-
 def problem(status: int) -> dict[str, Any]:
-    return {"model": SCHEMAS.get(status, Problem), "description": MEANINGS[status]}
+    model = ChangedProblem if status == 412 else Problem
+    return {"model": model, "description": MEANINGS[status]}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

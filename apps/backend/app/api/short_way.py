@@ -54,7 +54,9 @@ class RouteTable:
         self._fixed: dict[tuple[str, str], Found] = {}
         self._patterns: dict[tuple[str, int], list[Way]] = defaultdict(list)
         for context in iter_route_contexts(app.routes):
-            way = Way(context, _handler_of(context))
+            route = context.original_route
+            handler = route.handler_of(context) if isinstance(route, OneVisitRoute) else None
+            way = Way(context, handler)
             for method in context.methods or ():
                 self._patterns[method, _depth(str(context.path))].append(way)
         for (method, _), ways in self._patterns.items():
@@ -119,8 +121,3 @@ async def _visit(scope: Scope, receive: Receive, send: Send) -> None:
     request = Request(scope, receive, send)
     response = await scope[_HANDLER](request)
     await response(scope, receive, send)
-
-
-def _handler_of(context: RouteContext) -> Handler | None:
-    route = context.original_route
-    return route.handler_of(context) if isinstance(route, OneVisitRoute) else None

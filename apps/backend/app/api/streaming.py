@@ -1,9 +1,10 @@
 """Answers that a thread writes while they are sent. A few at once; the others are refused."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import copy_context
 from functools import partial
+from typing import Final
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -12,14 +13,15 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.api.limits import sharer_of
-from app.api.outlet import Outlet
 from app.api.threads import Threads
 from app.core.config import get_settings
 from app.core.errors import DomainError, UnavailableError
 from app.db.borrowing import Borrower, RequestTimeoutError
 from app.db.copying import Writable
 from app.db.integrity import cause_of
-from app.middleware.head import is_head
+from app.middleware.answer_headers import is_head
+
+CHUNK_BYTES: Final = 128 * 1024
 
 log = structlog.get_logger("backdesk.streaming")
 
@@ -27,6 +29,58 @@ log = structlog.get_logger("backdesk.streaming")
 class TooManyExportsError(UnavailableError):
     code = "TOO_MANY_EXPORTS"
     text = "As many exports as may run at once are running. Try again in a moment."
+
+
+class NobodyReadsError(Exception):
+    """Ends a writer whose reader has left."""
+
+
+class Outlet:
+    """From a thread that writes to the event loop that sends, no faster than the client takes it.
+    It holds a chunk or two, whatever is written.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._chunks: asyncio.Queue[bytes] = asyncio.Queue(maxsize=1)
+        self._buffer = bytearray()
+        self._is_deserted = False
+
+    # --- In the thread
+
+    def write(self, data: bytes, /) -> None:
+        """Raises NobodyReadsError."""
+        self._buffer += data
+        if len(self._buffer) >= CHUNK_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Raises NobodyReadsError."""
+        if self._buffer:
+            self._put(bytes(self._buffer))
+            self._buffer.clear()
+
+    def end(self) -> None:
+        if not self._is_deserted:
+            self._put(b"")
+
+    def _put(self, chunk: bytes) -> None:
+        """Wait until there is room for it."""
+        if self._is_deserted:
+            raise NobodyReadsError
+        asyncio.run_coroutine_threadsafe(self._chunks.put(chunk), self._loop).result()
+
+    # --- On the event loop
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while chunk := await self._chunks.get():
+            yield chunk
+
+    def desert(self) -> None:
+        """Let go of a writer who waits."""
+        self._is_deserted = True
+        while not self._chunks.empty():
+            self._chunks.get_nowait()
 
 
 class StreamedResponse(Response):

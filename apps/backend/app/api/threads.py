@@ -27,7 +27,6 @@ MAX_PAUSE_SECONDS: Final = 0.1
 Result = TypeVar("Result")
 
 log = structlog.get_logger("backdesk.threads")
-_Job = tuple[str, Callable[[], Any], asyncio.Future[Any]]  # First, whose it is.
 
 
 class TooManyWaitingError(UnavailableError):
@@ -35,54 +34,10 @@ class TooManyWaitingError(UnavailableError):
     text = "You have too many requests waiting. Try again in a moment."
 
 
-class _Jobs:
-    """What is ready for the threads, and what waits until its user has a place there again."""
-
-    def __init__(self, count: int, most_waiting: float, refusal: type[UnavailableError]) -> None:
-        self.ready: SimpleQueue[_Job | None] = SimpleQueue()
-        self.unfinished = 0
-        self._waiting = defaultdict[str, deque[_Job]](deque)
-        self._places = Counter[str]()  # That users have, of a share of them.
-        self._lock = Lock()
-        self._count, self._most_waiting, self._refusal = count, most_waiting, refusal
-        self._share = count - max(1, count // 3) or 1  # At least a third is left to others.
-
-    def add(self, job: _Job) -> int:
-        """Raises the refusal where too much waits already."""
-        whose = job[0]
-        with self._lock:
-            if self._most_waiting == 0 and self.unfinished >= self._count:
-                raise self._refusal
-            if whose and self._places[whose] >= self._share:
-                if len(self._waiting[whose]) >= self._most_waiting:
-                    raise self._refusal
-                self._waiting[whose].append(job)
-            else:
-                self._places[whose] += 1
-                self.ready.put(job)
-            self.unfinished += 1
-            return self.unfinished
-
-    def note_end(self, whose: str) -> _Job | None:
-        """Return what the thread goes on with; None where it takes its turn."""
-        with self._lock:
-            self.unfinished -= 1
-            if waiting := self._waiting.get(whose):
-                job = waiting.popleft()
-                if self.ready.empty():
-                    return job
-                self.ready.put(job)
-                return None
-            self._waiting.pop(whose, None)
-            self._places[whose] -= 1
-            if not self._places[whose]:
-                del self._places[whose]
-            return None
-
-
 class Threads:
     """A few threads that take work in turn, as an executor's do, at half of what its hand-over
-    costs. No user has them all, unless there is one. They end with this object.
+    costs. No user has them all, unless there is one: what is beyond their share waits in a line of
+    its own. They end with this object.
     """
 
     def __init__(
@@ -90,52 +45,84 @@ class Threads:
         count: int,
         *,
         name: str,
-        at_start: Callable[[], None] = lambda: None,
+        at_start: Callable[[], None] = lambda: None,  # Of each thread, in it.
         most_waiting: float = math.inf,  # Of one user; with 0, nobody waits.
         refusal: type[UnavailableError] = TooManyWaitingError,
     ) -> None:
-        self._at_start = at_start  # Of each thread, in it.
-        self._count = count
-        self._name = name
-        self._jobs = _Jobs(count, most_waiting, refusal)
+        self._count, self._name, self._at_start = count, name, at_start
+        self._most_waiting, self._refusal = most_waiting, refusal
+        self._share = count - max(1, count // 3) or 1  # At least a third is left to others.
+        self._ready: SimpleQueue[_Job | None] = SimpleQueue()
+        self._waiting = defaultdict[str, deque[_Job]](deque)
+        self._places = Counter[str]()  # Whose work is ready, or in a thread.
         self._started = 0
+        self._lock = Lock()
 
     def start(self, work: Callable[[], Result], *, whose: str = "") -> asyncio.Future[Result]:
         """Work whose future is cancelled while it waits for a thread never runs. Nobody's has no
         bounds. Raises UnavailableError.
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        if self._jobs.add((whose, work, future)) > self._started < self._count:
-            self._started += 1
-            name, arguments = f"{self._name}_{self._started}", (self._jobs, self._at_start)
-            Thread(target=_take_jobs, args=arguments, name=name, daemon=True).start()
-            finalize(self, self._jobs.ready.put, None)
+        job = self, whose, work, future
+        with self._lock:
+            if self._most_waiting == 0 and self._places.total() >= self._count:
+                raise self._refusal
+            if whose and self._places[whose] >= self._share:
+                if len(self._waiting[whose]) >= self._most_waiting:
+                    raise self._refusal
+                self._waiting[whose].append(job)
+            else:
+                self._places[whose] += 1
+                self._ready.put(job)
+                if self._started < self._count and self._started < self._places.total():
+                    self._start_thread()
         return future
 
+    def _start_thread(self) -> None:
+        self._started += 1
+        name, arguments = f"{self._name}_{self._started}", (self._ready, self._at_start)
+        Thread(target=_take_jobs, args=arguments, name=name, daemon=True).start()
+        finalize(self, self._ready.put, None)
 
-def _take_jobs(jobs: _Jobs, at_start: Callable[[], None]) -> None:
+    def note_end(self, whose: str) -> "_Job | None":
+        """Return what the thread goes on with; None where it takes its turn."""
+        with self._lock:
+            if not self._waiting[whose]:
+                del self._waiting[whose]
+                self._places[whose] -= 1
+                if not self._places[whose]:
+                    del self._places[whose]
+                return None
+            job = self._waiting[whose].popleft()
+            if self._ready.empty():
+                return job
+            self._ready.put(job)
+            return None
+
+
+_Job = tuple[Threads, str, Callable[[], Any], asyncio.Future[Any]]
+
+
+def _take_jobs(ready: "SimpleQueue[_Job | None]", at_start: Callable[[], None]) -> None:
     at_start()
     following = None
-    while (job := following or jobs.ready.get()) is not None:
-        whose, work, future = job
+    while (job := following or ready.get()) is not None:
+        threads, whose, work, future = job
         if not future.cancelled():
-            settle = _outcome_of(work)
+            try:
+                settled = future.set_result, work()
+            except BaseException as error:  # noqa: BLE001  Whoever waits for the future gets it.
+                settled = future.set_exception, error
             with suppress(RuntimeError):  # The loop has ended meanwhile.
-                future.get_loop().call_soon_threadsafe(settle, future)
-        following = jobs.note_end(whose)
-        del job, work, future  # Whatever they hold must not wait for the next one.
+                future.get_loop().call_soon_threadsafe(_settle, future, *settled)
+            del settled
+        following = threads.note_end(whose)
+        del job, threads, work, future  # Whatever they hold must not wait for the next one.
 
 
-def _outcome_of(work: Callable[[], Any]) -> Callable[[asyncio.Future[Any]], None]:
-    try:
-        return partial(_settle, asyncio.Future.set_result, work())
-    except BaseException as error:  # noqa: BLE001  Whoever waits for the future gets it.
-        return partial(_settle, asyncio.Future.set_exception, error)
-
-
-def _settle(tell: Callable[..., None], outcome: Any, future: asyncio.Future[Any]) -> None:
+def _settle(future: asyncio.Future[Any], tell: Callable[[Any], None], outcome: Any) -> None:
     if not future.done():
-        tell(future, outcome)
+        tell(outcome)
 
 
 async def run_in_time(

@@ -11,24 +11,21 @@ from app.core.permissions import Permission, Principal
 from app.crud import usage as crud_usage
 from app.crud import user as crud_user
 from app.crud.listing import Record
+from app.crud.records import get_record, lock_record, refuse_changed
 from app.crud.user_policy import refuse_unwritable
-from app.crud.versions import refuse_changed
 from app.models.user import User
 
 
 def get_visible_user(user_id: UserId, db: DbSession, actor: CurrentUser) -> Record:
     if user_id == actor.id:
         return actor.profile
-    record = crud_user.get_user_record(db, user_id=user_id, actor=actor)
-    if record is None:
-        raise crud_user.UserNotFoundError
-    return record
+    return get_record(db, crud_user.USERS, record_id=user_id, actor=actor)
 
 
 def get_locked_user(
     user_id: UserId, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
 ) -> User:
-    user = crud_user.get_user_for_update(db, user_id=user_id, actor=actor)
+    user = lock_record(db, crud_user.USERS, record_id=user_id, actor=actor)
     return _as_expected(db, user, actor, expected)
 
 
@@ -39,7 +36,7 @@ def get_locked_me(db: DbSession, actor: CurrentUser, expected: ExpectedVersions)
 def get_user_to_restore(
     user_id: UserId, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
 ) -> User:
-    user = crud_user.get_user_or_deleted_for_update(db, user_id=user_id, actor=actor)
+    user = lock_record(db, crud_user.USERS, record_id=user_id, actor=actor, in_trash=True)
     return _as_expected(db, user, actor, expected)
 
 
@@ -50,20 +47,18 @@ def get_user_to_delete(
     expected: ExpectedVersions,
     purge: Purge = False,
 ) -> User:
-    if not purge:
-        return get_locked_user(user_id, db, actor, expected)
-    if not actor.may(Permission.USERS_PURGE):
+    if purge and not actor.may(Permission.USERS_PURGE):
         raise PermissionDeniedError
-    user = crud_user.get_user_or_deleted_for_update(db, user_id=user_id, actor=actor, for_good=True)
+    user = lock_record(
+        db, crud_user.USERS, record_id=user_id, actor=actor, in_trash=purge, for_good=purge
+    )
     return _as_expected(db, user, actor, expected)
 
 
 def _as_expected(
-    db: DbSession, user: User | None, actor: Principal, expected: frozenset[int] | None
+    db: DbSession, user: User, actor: Principal, expected: frozenset[int] | None
 ) -> User:
     """Who may not write a user is not told either what has changed on them."""
-    if user is None:
-        raise crud_user.UserNotFoundError
     if user.id != actor.id:
         refuse_unwritable(user, actor)
     refuse_changed(db, user, expected=expected)
@@ -73,10 +68,7 @@ def _as_expected(
 def get_visible_or_deleted_user(user_id: UserId, db: DbSession, actor: CurrentUser) -> Record:
     """Who may restore a user sees them in the trash as well."""
     in_trash = actor.may(Permission.USERS_WRITE)
-    record = crud_user.get_user_record(db, user_id=user_id, actor=actor, in_trash=in_trash)
-    if record is None:
-        raise crud_user.UserNotFoundError
-    return record
+    return get_record(db, crud_user.USERS, record_id=user_id, actor=actor, in_trash=in_trash)
 
 
 def get_visible_user_stats(user_id: UserId, db: DbSession, actor: CurrentUser) -> Record:

@@ -6,7 +6,7 @@ import typer
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from app.cli import accounts, database, inspection, jobs, letters, seed, server
+from app.cli import accounts, database, inspection, jobs, seed, server
 from app.cli.console import fail, settings_faults
 from app.core.config import Settings
 from app.core.errors import DomainError
@@ -19,7 +19,7 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for commands in (server, database, seed, accounts, letters, jobs, inspection):
+for commands in (server, database, seed, accounts, jobs, inspection):
     commands.add_commands(cli)
 
 

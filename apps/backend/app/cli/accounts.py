@@ -15,7 +15,7 @@ from app.crud import auth as crud_auth
 from app.crud import user as crud_user
 from app.crud.password import store_password
 from app.crud.user_policy import refuse_easy_password
-from app.db.locks import take_turns
+from app.db.dialect import take_turns
 from app.db.session import read_only, unit_of_work
 from app.models import User
 from app.schemas.user import UserCreate, UserUpdate

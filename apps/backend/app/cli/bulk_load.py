@@ -2,24 +2,24 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from rich.progress import Progress
 from sqlalchemy import Row, insert, text
 from sqlalchemy.orm import Session
 
+from app.db.dialect import is_postgresql
 from app.db.folding import with_folded
 from app.models import Base
 
 BATCH: Final = 1000
 
-Values = tuple[Any, ...]
-# Takes the model, the names of the columns, and the rows.
-Load = Callable[[type[Base], Sequence[str], Iterable[Values]], None]
+Values = Mapping[str, Any]
+Load = Callable[[type[Base], Iterable[Values]], None]
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def bulk_load(
     that only make reading fast, and the look at foreign keys. Who reads those tables meanwhile
     waits.
     """
-    if db.get_bind().dialect.name != "postgresql":
+    if not is_postgresql(db):
         yield partial(_insert, db)
         return
     db.execute(text("SET LOCAL statement_timeout = 0"))
@@ -66,20 +66,21 @@ def _put_off(db: Session, models: Sequence[type[Base]]) -> Sequence[Row[Any]]:
     return parts
 
 
-def _insert(db: Session, model: type[Base], columns: Sequence[str], rows: Iterable[Values]) -> None:
+def _insert(db: Session, model: type[Base], rows: Iterable[Values]) -> None:
     table: Any = model.__table__  # Past the ORM, which takes as long again.
     for batch in _in_batches(rows):
-        db.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in batch])
+        db.execute(insert(table), batch)
 
 
-def _copy(db: Session, model: type[Base], columns: Sequence[str], rows: Iterable[Values]) -> None:
+def _copy(db: Session, model: type[Base], rows: Iterable[Values]) -> None:
     """Stream the rows: the next ones are made here while the server stores the last ones."""
-    whole = (with_folded(model, dict(zip(columns, row, strict=True))) for row in rows)
-    names = ", ".join(with_folded(model, dict.fromkeys(columns)))
-    statement = f"COPY {model.__tablename__} ({names}) FROM STDIN (FORMAT csv)"
+    whole = (with_folded(model, row) for row in rows)
+    if (first := next(whole, None)) is None:
+        return
+    statement = f"COPY {model.__tablename__} ({', '.join(first)}) FROM STDIN (FORMAT csv)"
     driver: Any = db.connection().connection
     with driver.cursor() as cursor:
-        cursor.copy_expert(statement, _Lines(tuple(row.values()) for row in whole))
+        cursor.copy_expert(statement, _Lines(chain([first], whole)))
 
 
 class _Lines:
@@ -90,7 +91,7 @@ class _Lines:
 
     def read(self, _size: int) -> str:
         lines = io.StringIO()
-        csv.writer(lines).writerows(next(self._batches, []))
+        csv.writer(lines).writerows(row.values() for row in next(self._batches, []))
         return lines.getvalue()
 
 

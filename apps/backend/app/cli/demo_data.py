@@ -5,11 +5,12 @@ Everything comes in the order of time, so that ids rise with it as they do in a 
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import product
 from random import Random
 from typing import Final
+
+from sqlalchemy import Row
 
 from app.cli.bulk_load import Values
 from app.cli.demo_words import DEPARTMENTS, FIRST_NAMES, KINDS, LAST_NAMES, REMARKS, THINGS
@@ -20,46 +21,11 @@ from app.schemas.item import ItemStatus
 YEARS: Final = timedelta(days=730)
 USUAL_QUOTA: Final = 100_000  # What is consumed where the quota is unlimited goes by this.
 
-USER_COLUMNS: Final = (
-    "email",
-    "username",
-    "full_name",
-    "department",
-    "role",
-    "hashed_password",
-    "is_active",
-    "is_verified",
-    "must_change_password",
-    "token_quota",
-    "created_at",
-    "updated_at",
-    "last_login_at",
-    "deleted_at",
-    "version",
-)
-ITEM_COLUMNS: Final = (
-    "title",
-    "description",
-    "status",
-    "owner_id",
-    "created_at",
-    "updated_at",
-    "deleted_at",
-    "version",
-)
-MONTH_COLUMNS: Final = ("user_id", "month", "tokens")
-USAGE_COLUMNS: Final = ("user_id", "tokens", "kind", "created_at", "recorded_by")
-
 _random: Final = Random()  # noqa: S311  Demo data.
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """One of the users made before; they come in the order of time."""
-
-    id: int
-    created_at: datetime
-    token_quota: int | None
+# One of the users made before: id, created_at and token_quota. They come in the order of time.
+Owner = Row[int, datetime, int | None]
 
 
 def make_users(
@@ -75,27 +41,24 @@ def make_users(
         first, last = _random.choice(FIRST_NAMES), _random.choice(LAST_NAMES)
         name = f"{_ascii(first)}.{_ascii(last)}.{mark}{number}"
         founds_department = number < len(DEPARTMENTS)
-        role = Role.MANAGER if founds_department else _role()
         deleted_at = _perhaps_later(created_at, now, chance=0 if founds_department else 0.02)
-        is_active = founds_department or _random.random() > 0.04
-        is_verified = founds_department or _random.random() > 0.03
-        yield (
-            f"{name}@example.com",
-            name,
-            f"{first} {last}",
-            departments[number],
-            role,
-            hashed_password,
-            is_active,
-            is_verified,
-            False,
-            quota,
-            created_at,
-            deleted_at or created_at,
-            _perhaps_later(created_at, deleted_at or now, chance=0.85),
-            deleted_at,
-            1 if deleted_at is None else 2,
-        )
+        yield {
+            "email": f"{name}@example.com",
+            "username": name,
+            "full_name": f"{first} {last}",
+            "department": departments[number],
+            "role": Role.MANAGER if founds_department else _role(),
+            "hashed_password": hashed_password,
+            "is_active": founds_department or _random.random() > 0.04,
+            "is_verified": founds_department or _random.random() > 0.03,
+            "must_change_password": False,
+            "token_quota": quota,
+            "created_at": created_at,
+            "updated_at": deleted_at or created_at,
+            "last_login_at": _perhaps_later(created_at, deleted_at or now, chance=0.85),
+            "deleted_at": deleted_at,
+            "version": 1 if deleted_at is None else 2,
+        }
 
 
 def make_items(count: int, *, owners: Sequence[Owner], now: datetime) -> Iterator[Values]:
@@ -104,16 +67,16 @@ def make_items(count: int, *, owners: Sequence[Owner], now: datetime) -> Iterato
     for owner, created_at in _with_owners(count, owners, now):
         title, description = described[int(_random.random() * len(described))]
         deleted_at = _perhaps_later(created_at, now, chance=0.03)
-        yield (
-            title,
-            description,
-            _status((now - created_at) / YEARS),
-            owner.id,
-            created_at,
-            deleted_at or created_at,
-            deleted_at,
-            1 if deleted_at is None else 2,
-        )
+        yield {
+            "title": title,
+            "description": description,
+            "status": _status((now - created_at) / YEARS),
+            "owner_id": owner.id,
+            "created_at": created_at,
+            "updated_at": deleted_at or created_at,
+            "deleted_at": deleted_at,
+            "version": 1 if deleted_at is None else 2,
+        }
 
 
 def count_of_usage(owners: Sequence[Owner]) -> int:
@@ -138,7 +101,13 @@ def make_usage(
             yield None
             continue
         counters[month] = used + tokens
-        yield owner.id, tokens, _random.choice(KINDS), at, owner.id
+        yield {
+            "user_id": owner.id,
+            "tokens": tokens,
+            "kind": _random.choice(KINDS),
+            "created_at": at,
+            "recorded_by": owner.id,
+        }
 
 
 def _moments(count: int, *, since: datetime, until: datetime) -> Iterator[datetime]:

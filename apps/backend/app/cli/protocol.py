@@ -30,6 +30,10 @@ LAST_REQUEST_SECONDS: Final = 0.5
 _STAND_IN: Final = b"GET / HTTP/1.0\r\n\r\n"
 
 
+class UnknownCodingError(Exception):
+    """The body is chunked, and something else as well (RFC 9112, section 6.1)."""
+
+
 class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -52,8 +56,8 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.parser.feed_data(piece)
             except HttpParserUpgrade as offer:
                 data = self._begin_without_offer() + piece[offer.args[0] :] + data
-            except HttpParserError:
-                self._refuse(400)
+            except HttpParserError as error:
+                self._refuse(501 if isinstance(error.__context__, UnknownCodingError) else 400)
             else:
                 if self.head_bytes >= MAX_HEAD_BYTES:
                     self._refuse(431)
@@ -73,6 +77,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return
+        _refuse_unknown_codings(self.headers)
         super().on_headers_complete()
         self.headers = []  # For trailers: nobody reads them.
         self.is_in_body = True
@@ -151,6 +156,14 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.cycle = None  # type: ignore[assignment]  # As before the first.
             self.parser = HttpRequestParser(self)
             self.parser.feed_data(_STAND_IN)
+
+
+def _refuse_unknown_codings(headers: list[tuple[bytes, bytes]]) -> None:
+    """What does not end in one `chunked` the parser refuses by itself."""
+    codings = b",".join(value for name, value in headers if name == b"transfer-encoding")
+    before, comma, last = codings.lower().rpartition(b",")
+    if comma and last.strip() == b"chunked" and b"chunked" not in before:
+        raise UnknownCodingError
 
 
 def _refusal(status: int) -> ASGIApp:

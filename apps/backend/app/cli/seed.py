@@ -49,44 +49,35 @@ def seed_demo(*, users: int = DEMO_USERS, items: int = DEMO_ITEMS) -> None:
     """Add all of it, or nothing."""
     if get_settings().ENVIRONMENT == "production":
         fail("demo data is refused in production.")
-    password = secrets.token_urlsafe(9)
+    password, now = secrets.token_urlsafe(9), utc_now()
     hashed_password = hash_password(password)
     is_large = users + items >= LARGE
     with unit_of_work() as db, progress_bar() as bar:
         with bulk_load(db, bar, models=SEEDED, is_large=is_large) as load:
-            _add_users(load, bar, users, hashed_password)
+            people = demo_data.make_users(
+                users,
+                mark=secrets.token_hex(3),
+                hashed_password=hashed_password,
+                quota=get_settings().DEFAULT_TOKEN_QUOTA,
+                now=now,
+            )
+            load(User, bar.track(people, total=users, description="Users"))
             owners = _owners_with(db, hashed_password)
-            _add_items(load, bar, items, owners)
+            things = demo_data.make_items(items, owners=owners, now=now)
+            load(Item, bar.track(things, total=items, description="Items"))
             _add_usage(load, bar, owners)
         for model in SEEDED:  # Plans and totals are estimated by it.
             db.execute(text(f"ANALYZE {model.__tablename__}"))
     console.print(f"All demo users have the password {password}", markup=False)
 
 
-def _add_users(load: Load, bar: Progress, count: int, hashed_password: str) -> None:
-    people = demo_data.make_users(
-        count,
-        mark=secrets.token_hex(3),
-        hashed_password=hashed_password,
-        quota=get_settings().DEFAULT_TOKEN_QUOTA,
-        now=utc_now(),
-    )
-    load(User, demo_data.USER_COLUMNS, bar.track(people, total=count, description="Users"))
-
-
 def _owners_with(db: Session, hashed_password: str) -> Sequence[Owner]:
     """Read back who was just made and is at work; the hash is salted, so that only they have it."""
-    rows = db.execute(
+    return db.execute(
         select(User.id, User.created_at, User.token_quota)
         .where(User.hashed_password == hashed_password, User.is_active)
         .order_by(User.id)
-    )
-    return [Owner(*row) for row in rows]
-
-
-def _add_items(load: Load, bar: Progress, count: int, owners: Sequence[Owner]) -> None:
-    things = demo_data.make_items(count, owners=owners, now=utc_now())
-    load(Item, demo_data.ITEM_COLUMNS, bar.track(things, total=count, description="Items"))
+    ).all()
 
 
 def _add_usage(load: Load, bar: Progress, owners: Sequence[Owner]) -> None:
@@ -94,7 +85,9 @@ def _add_usage(load: Load, bar: Progress, owners: Sequence[Owner]) -> None:
     counters: dict[tuple[int, date], int] = {}
     count = demo_data.count_of_usage(owners)
     entries = demo_data.make_usage(count, owners=owners, now=utc_now(), counters=counters)
-    tracked = bar.track(entries, total=count, description="Usage")
-    load(UsageEvent, demo_data.USAGE_COLUMNS, filter(None, tracked))
-    months = ((*key, tokens) for key, tokens in counters.items())
-    load(UsageMonth, demo_data.MONTH_COLUMNS, months)
+    load(UsageEvent, filter(None, bar.track(entries, total=count, description="Usage")))
+    months = (
+        {"user_id": user_id, "month": month, "tokens": tokens}
+        for (user_id, month), tokens in counters.items()
+    )
+    load(UsageMonth, months)

@@ -8,15 +8,13 @@ requests do; on one core it is cheap, and none of them could use a second one.
 import math
 import os
 import socket
-import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-LOOK_SECONDS: Final = 0.1
-STAT: Final = Path("/proc/stat")
+MOST_PROCESSES: Final = 64  # That are told apart on one machine.
 
 _can_choose: Final = hasattr(os, "sched_setaffinity")
 _ALLOWED: Final = frozenset(os.sched_getaffinity(0)) if _can_choose else frozenset()
@@ -38,14 +36,26 @@ def roam() -> None:
 
 
 def stay_on_one_core() -> None:
-    """Keep the present thread to the core that is the least busy one now, and so the threads that
-    it starts, unless they `roam`.
+    """Keep the present thread to a core, and so the threads that it starts, unless they `roam`.
+
+    Processes of one container take one core after the other; each container begins at another.
     """
-    before = _busy_ticks()
-    if len(before) > 1:
-        time.sleep(LOOK_SECONDS)
-        ticks = {core: count - before.get(core, count) for core, count in _busy_ticks().items()}
-        _stay_on({_least_busy(ticks)})
+    if _can_choose:
+        cores = sorted(_ALLOWED)
+        first = zlib.crc32(socket.gethostname().encode())
+        _stay_on({cores[(first + _take_number()) % len(cores)]})
+
+
+def _take_number() -> int:
+    """Return the lowest number that no living process has, over a socket's name."""
+    name = socket.socket(socket.AF_UNIX)
+    for number in range(MOST_PROCESSES):
+        with suppress(OSError):
+            name.bind(f"\0backdesk:process:{number}")
+            name.detach()  # It is taken until this process ends.
+            return number
+    name.close()
+    return os.getpid()
 
 
 def _stay_on(cores: Iterable[int]) -> None:
@@ -53,25 +63,3 @@ def _stay_on(cores: Iterable[int]) -> None:
     if _can_choose:
         with suppress(OSError):
             os.sched_setaffinity(0, cores)
-
-
-def _least_busy(ticks: Mapping[int, int]) -> int:
-    """Of equals, processes that start together take different ones, in other containers too."""
-    cores = sorted(ticks)
-    turn = (os.getpid() + zlib.crc32(socket.gethostname().encode())) % len(cores)
-    return min(cores[turn:] + cores[:turn], key=ticks.__getitem__)
-
-
-def _busy_ticks() -> Mapping[int, int]:
-    """Read the kernel's own count (proc_stat(5)): user, nice, system, idle, waiting, irq …
-
-    Nothing where there is no such count, or one of other cores, as in some containers.
-    """
-    ticks: dict[int, int] = {}
-    if not _can_choose or not STAT.exists():
-        return ticks
-    for line in STAT.read_text().splitlines():
-        name, *counts = line.split()
-        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in _ALLOWED:
-            ticks[int(name[3:])] = sum(map(int, counts[:3])) + sum(map(int, counts[5:8]))
-    return ticks

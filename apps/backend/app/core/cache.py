@@ -8,24 +8,21 @@ an answer that is asked for all the time.
 import json
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+from weakref import WeakValueDictionary
 
-from dogpile.lock import Lock, NeedRegenerationException
-from dogpile.util import NameRegistry
 from redis import Redis
 from redis.exceptions import LockError
 from redis.lock import Lock as RedisLock
 
 from app import __version__
-from app.core.circuit import REDIS_RETRY_SECONDS, Circuit, redis_pool
+from app.core.circuit import REDIS_RETRY_SECONDS, Circuit
 from app.core.clock import SteadyClock
 from app.core.config import Settings
 
 Json = dict[str, Any]
-Result = TypeVar("Result")
 
 RENEWED_AFTER: Final = 0.75  # Of the time for which an answer is good.
 KEPT_IN_MEMORY: Final = 500
@@ -50,54 +47,78 @@ class Cache:
         redis_retry_seconds: float = REDIS_RETRY_SECONDS,
         dead_after_seconds: float = DEAD_AFTER_SECONDS,
     ) -> None:
-        self.dead_after_seconds = dead_after_seconds
+        self._dead_after_seconds = dead_after_seconds
         self._seconds = settings.STATISTICS_CACHE_SECONDS
-        self._pool = redis_pool(settings.REDIS_URL) if settings.REDIS_URL else None
-        self._redis = Redis(connection_pool=self._pool) if self._pool else None
-        self._circuit = Circuit("kept answers", retry_seconds=redis_retry_seconds)
         self._memory = _Memory(self._seconds)
-        self._turns = NameRegistry(partial(_Turn, self))
+        self._turns: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+        self._lock = threading.Lock()
+        self._circuit = Circuit(
+            settings.REDIS_URL, "kept answers", retry_seconds=redis_retry_seconds
+        )
+        self._redis = Redis(connection_pool=self._circuit.pool)
+        self.close = self._circuit.close
 
     def get_or_create(self, key: str, create: Callable[[], Json]) -> Json:
         """`key` names all that the answer depends on, whose it is included."""
         if not self._seconds:
             return create()
         key = PREFIX + key
+        answer, made_at = self._get(key)
+        if answer is not None and not self._is_due(made_at):
+            return answer
+        with self._turn(key, may_wait=answer is None) as is_ours:
+            if answer is not None and not is_ours:
+                return answer
+            answer, made_at = self._get(key)  # Another may have made it meanwhile.
+            if answer is None or self._is_due(made_at):
+                answer = create()
+                self._put(key, json.dumps([answer, time.time()]).encode())
+        return answer
 
-        def make() -> tuple[Json, float]:
-            kept = create(), time.time()
-            self._put(key, json.dumps(kept).encode())
-            return kept
+    def _is_due(self, made_at: float) -> bool:
+        return time.time() - made_at > RENEWED_AFTER * self._seconds
 
-        lock: Any = Lock  # It is not typed.
-        renewed_after = RENEWED_AFTER * self._seconds
-        with lock(self._turns.get(key), make, lambda: self._get(key), renewed_after) as answer:
-            kept: Json = answer
-        return kept
-
-    def ask(self, call: Callable[[Redis], Result], *, otherwise: Callable[[], Result]) -> Result:
-        """Return what `call` has from Redis, or `otherwise` where there is none, or it is out."""
-        redis = self._redis
-        if redis is None:
-            return otherwise()
-        return self._circuit.attempt(lambda: call(redis), otherwise=otherwise)
-
-    def close(self) -> None:
-        if self._pool is not None:
-            self._pool.disconnect()
-
-    def _get(self, key: str) -> Any:
+    def _get(self, key: str) -> tuple[Json | None, float]:
         """Return the answer, and when it was made."""
-        found: Any = self.ask(lambda redis: redis.get(key), otherwise=lambda: self._memory.get(key))
-        if found is None:
-            raise NeedRegenerationException
-        return json.loads(found)
+        found: Any = self._circuit.attempt(
+            lambda: self._redis.get(key), otherwise=lambda: self._memory.get(key)
+        )
+        return (None, 0.0) if found is None else json.loads(found)
 
     def _put(self, key: str, value: bytes) -> None:
-        self.ask(
-            lambda redis: redis.set(key, value, ex=self._seconds),
+        self._circuit.attempt(
+            lambda: self._redis.set(key, value, ex=self._seconds),
             otherwise=lambda: self._memory.put(key, value),
         )
+
+    @contextmanager
+    def _turn(self, key: str, *, may_wait: bool) -> Iterator[bool]:
+        """Tell whether it is ours to make the answer: one thread's of this process, and in Redis
+        one process'. Waiting has an end, so that the turn may still be another's then.
+        """
+        with self._lock:
+            here = self._turns.setdefault(key, threading.Lock())
+        if not here.acquire(timeout=WAIT_SECONDS if may_wait else 0):
+            yield False
+            return
+        elsewhere = self._redis.lock(
+            f"{key}:turn",
+            timeout=TURN_SECONDS,
+            sleep=LOOK_AGAIN_SECONDS,
+            blocking_timeout=self._dead_after_seconds if may_wait else 0,
+        )
+        is_held = self._circuit.attempt(elsewhere.acquire, otherwise=lambda: None)
+        try:
+            yield is_held is not False  # Without Redis there are no others.
+        finally:
+            if is_held:
+                self._circuit.attempt(lambda: _release(elsewhere), otherwise=lambda: None)
+            here.release()
+
+
+def _release(turn: RedisLock) -> None:
+    with suppress(LockError):  # It took too long, and is another's.
+        turn.release()
 
 
 class _Memory:
@@ -119,51 +140,3 @@ class _Memory:
             self._values[key] = (self._clock.now() + self._seconds, value)
             if len(self._values) > KEPT_IN_MEMORY:
                 del self._values[next(iter(self._values))]
-
-
-class _Turn:
-    """Whose turn it is to make a value: one thread's in this process, one process' in Redis.
-
-    Waiting has an end: whoever has waited long enough goes ahead without having the turn.
-    """
-
-    def __init__(self, cache: Cache, key: str) -> None:
-        self._cache = cache
-        self._name = f"{key}:turn"
-        self._here = threading.Lock()
-        self._holder: int | None = None
-        self._elsewhere: RedisLock | None = None
-
-    def acquire(self, wait: bool = True) -> bool:
-        if not self._here.acquire(timeout=WAIT_SECONDS if wait else 0):
-            return False
-        self._holder = threading.get_ident()
-        if self._cache.ask(partial(self._acquire_elsewhere, wait), otherwise=lambda: True) or wait:
-            return True
-        self.release()
-        return False
-
-    def release(self) -> None:
-        """Called by those as well who went ahead without the turn."""
-        if self._holder == threading.get_ident():
-            self._holder = None
-            if self._elsewhere is not None:
-                self._cache.ask(partial(_release, self._elsewhere), otherwise=lambda: None)
-            self._elsewhere = None
-            self._here.release()
-
-    def _acquire_elsewhere(self, wait: bool, redis: Redis) -> bool:
-        lock = redis.lock(
-            self._name,
-            timeout=TURN_SECONDS,
-            sleep=LOOK_AGAIN_SECONDS,
-            blocking_timeout=self._cache.dead_after_seconds if wait else 0,
-            thread_local=False,
-        )
-        self._elsewhere = lock if lock.acquire() else None
-        return self._elsewhere is not None
-
-
-def _release(lock: RedisLock, _: Redis) -> None:
-    with suppress(LockError):  # It took too long, and is another's.
-        lock.release()

@@ -21,32 +21,46 @@ log = structlog.get_logger("backdesk.redis")
 
 
 class Circuit:
-    """After a fault nobody asks Redis for a while; then one request tries, and the others go on.
+    """The way to Redis, if there is one. After a fault nobody asks for a while; then one request
+    tries, and the others go on without. It connects with the first use.
 
     `what` is kept in Redis, and in memory meanwhile: the log says so once.
     """
 
-    def __init__(self, what: str, *, retry_seconds: float = REDIS_RETRY_SECONDS) -> None:
+    def __init__(self, url: SecretStr | None, what: str, *, retry_seconds: float) -> None:
+        self.pool = (
+            None
+            if url is None
+            else ConnectionPool.from_url(
+                url.get_secret_value(),
+                socket_timeout=REDIS_TIMEOUT_SECONDS,
+                socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+                retry=Retry(NoBackoff(), 0),
+            )
+        )
+        self.faults = 0  # How often Redis did not answer.
         self._what = what
         self._retry_seconds = retry_seconds
         self._lock = threading.Lock()
         self._is_down = False
         self._retry_at = 0.0
-        self.faults = 0  # How often Redis did not answer.
 
     def attempt(self, call: Callable[[], Result], *, otherwise: Callable[[], Result]) -> Result:
-        """Return what `call` has from Redis, or `otherwise` while it is out."""
-        is_probe = self._is_down
-        if self._may_try():
+        """Return what `call` has from Redis, or `otherwise` where there is none, or it is out."""
+        if self.pool is not None and self._may_try():
             try:
                 result = call()
             except Exception as error:  # noqa: BLE001  Whatever Redis meets, it stops no request.
                 self._note_fault(error)
             else:
-                if is_probe:
+                if self._is_down:
                     self._note_return()
                 return result
         return otherwise()
+
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.disconnect()
 
     def _may_try(self) -> bool:
         if not self._is_down:
@@ -72,13 +86,3 @@ class Circuit:
         if was_down:
             words = f"redis is back, {self._what} are shared again"
             log.info(words, faults=self.faults)
-
-
-def redis_pool(url: SecretStr) -> ConnectionPool:
-    """Connects with the first use."""
-    return ConnectionPool.from_url(
-        url.get_secret_value(),
-        socket_timeout=REDIS_TIMEOUT_SECONDS,
-        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )

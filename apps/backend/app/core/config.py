@@ -25,7 +25,7 @@ TOP: Final = Path(__file__).resolve().parents[4]
 # Long enough that chance puts none into a random key.
 PLACEHOLDER: Final = re.compile(
     "change|secret|example|placeholder|your[-_]|password|default|please|replace|insert|set[-_]?me|"
-    "random|secure|sample|dummy|backdesk"
+    "random|secure|sample|dummy|backdesk|todo[-_]|fill[-_]|fixme|deploy|production"
 )
 EXAMPLE_ADMIN_PASSWORD: Final = "change-this-password"  # noqa: S105  Refused outside `local`.
 MAX_SHEET_ROWS: Final = 1_048_575  # Of a spreadsheet, below the heading.
@@ -69,24 +69,19 @@ class Settings(BaseSettings):
         extra="ignore",
         validate_default=True,
         hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
-    ENVIRONMENT: Literal["local", "staging", "production"] = Field(
-        "local",
-        description="`local`, `staging` or `production`; weak settings are refused but in `local`.",
-    )
-    WEB_CONCURRENCY: int = Field(
-        1,
-        ge=1,
-        description="Server processes. Unset, with PostgreSQL and Redis: one per core, up to 4.",
-    )
-    PROJECT_NAME: str = Field("Backdesk", description="Shown in the documentation and in letters.")
-    API_V1_STR: str = Field(
-        "/api/v1", pattern=r"^(/[A-Za-z0-9._~-]+)+$", description="Where the API lives."
-    )
-    PUBLIC_URL: str = Field(
-        "http://127.0.0.1:8000", pattern=r"^https?://[^/]+", description="Where people reach it."
-    )
+    ENVIRONMENT: Literal["local", "staging", "production"] = "local"
+    """`local`, `staging` or `production`; weak settings are refused but in `local`."""
+    WEB_CONCURRENCY: int = Field(1, ge=1)
+    """Server processes. Unset, with PostgreSQL and Redis: one per core, up to 4."""
+    PROJECT_NAME: str = "Backdesk"
+    """Shown in the documentation and in letters."""
+    API_V1_STR: str = Field("/api/v1", pattern=r"^(/[A-Za-z0-9._~-]+)+$")
+    """Where the API lives."""
+    PUBLIC_URL: str = Field("http://127.0.0.1:8000", pattern=r"^https?://[^/]+")
+    """Where people reach it."""
     ALLOWED_HOSTS: TextList = Field(
         [],
         description=(
@@ -94,174 +89,118 @@ class Settings(BaseSettings):
             " else that of `PUBLIC_URL`."
         ),
     )
-    DATABASE_URL: SecretStr = Field(
-        SecretStr("sqlite:///./data/backdesk.db"),
-        description="SQLite or PostgreSQL. A relative file starts at the top of the repository.",
-    )
-    DATABASE_DIRECT_URL: SecretStr | None = Field(
-        None,
-        description="PostgreSQL past its pooler, for migrations. Unset: `DATABASE_URL`.",
-    )
-    DB_POOL_SIZE: int = Field(
-        6,
-        ge=1,
-        le=64,
-        description=(
-            "Worker threads per process, each with a connection. Logins have a few of their own."
-        ),
-    )
-    STAY_ON_ONE_CORE: bool = Field(
-        True,
-        description="Whether a process keeps to one core, the least busy one (Linux).",
-    )
-    DB_POOL_TIMEOUT_SECONDS: float = Field(
-        5, gt=0, description="How long to wait for a free connection."
-    )
-    DB_CONNECT_TIMEOUT_SECONDS: int = Field(
-        3, ge=1, description="How long to wait for PostgreSQL to answer."
-    )
-    STATEMENT_TIMEOUT_SECONDS: float = Field(
-        10, gt=0, description="The database ends a longer statement."
-    )
-    SECRET_KEY: SecretStr = Field(
-        SecretStr(""),
-        description="Signs tokens: 32 bytes or more. In `local`, a missing one is made up.",
-    )
-    ALGORITHM: Literal["HS256", "HS384", "HS512"] = Field(
-        "HS256", description="How tokens are signed: `HS256`, `HS384` or `HS512`."
-    )
-    SECRET_KEY_PREVIOUS: SecretStr | None = Field(
-        None, description="The key before this one: still read, no longer signed with."
-    )
-    ACCESS_TOKEN_EXPIRE_MINUTES: int = Field(
-        15, ge=1, le=1440, description="How long an access token lasts, 1 to 1440."
-    )
-    REFRESH_TOKEN_EXPIRE_DAYS: int = Field(
-        7, ge=1, le=365, description="How long a session lasts, however much it is used."
-    )
-    SESSION_IDLE_DAYS: int = Field(
-        3, ge=1, le=365, description="How long a session lasts that nobody uses."
-    )
-    OPEN_REGISTRATION: bool = Field(False, description="Whether anyone may register.")
+    DATABASE_URL: SecretStr = SecretStr("sqlite:///./data/backdesk.db")
+    """SQLite or PostgreSQL. A relative file starts at the top of the repository."""
+    DATABASE_DIRECT_URL: SecretStr | None = None
+    """PostgreSQL past its pooler, for migrations. Unset: `DATABASE_URL`."""
+    DB_POOL_SIZE: int = Field(6, ge=1, le=64)
+    """Worker threads per process, each with a connection. Logins have a few of their own."""
+    STAY_ON_ONE_CORE: bool = True
+    """Whether a process keeps to one core, each to another (Linux)."""
+    DB_POOL_TIMEOUT_SECONDS: float = Field(5, gt=0)
+    """How long to wait for a free connection."""
+    DB_CONNECT_TIMEOUT_SECONDS: int = Field(3, ge=1)
+    """How long to wait for PostgreSQL to answer."""
+    STATEMENT_TIMEOUT_SECONDS: float = Field(10, gt=0)
+    """The database ends a longer statement."""
+    SECRET_KEY: SecretStr = SecretStr("")
+    """Signs tokens: 32 bytes or more. In `local`, a missing one is made up."""
+    ALGORITHM: Literal["HS256", "HS384", "HS512"] = "HS256"
+    """How tokens are signed: `HS256`, `HS384` or `HS512`."""
+    SECRET_KEY_PREVIOUS: SecretStr | None = None
+    """The key before this one: still read, no longer signed with."""
+    ACCESS_TOKEN_EXPIRE_MINUTES: int = Field(15, ge=1, le=1440)
+    """How long an access token lasts, 1 to 1440."""
+    REFRESH_TOKEN_EXPIRE_DAYS: int = Field(7, ge=1, le=365)
+    """How long a session lasts, however much it is used."""
+    SESSION_IDLE_DAYS: int = Field(3, ge=1, le=365)
+    """How long a session lasts that nobody uses."""
+    OPEN_REGISTRATION: bool = False
+    """Whether anyone may register."""
     ALLOWED_ORIGINS: TextList = Field(
-        [],
-        validation_alias=AliasChoices("ALLOWED_ORIGINS", "BACKEND_CORS_ORIGINS"),
-        description="Whose pages may call the API (CORS): a JSON array. Or `BACKEND_CORS_ORIGINS`.",
+        [], validation_alias=AliasChoices("ALLOWED_ORIGINS", "BACKEND_CORS_ORIGINS")
     )
-    FIRST_ADMIN_EMAIL: str | None = Field(
-        None, description="For `create-admin`; at set-up used only while no admin exists."
-    )
-    FIRST_ADMIN_PASSWORD: SecretStr | None = Field(
-        None, description="For `create-admin`; at set-up used only while no admin exists."
-    )
-    DEFAULT_TOKEN_QUOTA: int | None = Field(
-        100_000, ge=0, le=2**53 - 1, description="Monthly, for new users; `null` is unlimited."
-    )
-    DEFAULT_TIME_ZONE: Annotated[str, AfterValidator(_refuse_no_zone)] = Field(
-        "UTC", description="The zone of days and of moments that name none, such as Europe/Berlin."
-    )
-    REDIS_URL: SecretStr | None = Field(
-        None,
-        description="Shares rate limits and kept answers between processes: `redis://`, `rediss://`.",
-    )
-    STATISTICS_CACHE_SECONDS: int = Field(
-        60, ge=0, le=60, description="How long figures are kept, 0 to 60; 0 counts each time anew."
-    )
-    RATE_LIMIT_ENABLED: bool = Field(True, description="Whether there are rate limits at all.")
-    RATE_LIMIT_ANONYMOUS: RateLimits = Field(
-        "60/minute;1000/hour", description="Requests of one address without a login."
-    )
-    RATE_LIMIT_USER: RateLimits = Field("1200/minute", description="Requests of one user.")
-    RATE_LIMIT_LOGIN: RateLimits = Field(
-        "5/minute", description="Password attempts on one e-mail or user name."
-    )
-    RATE_LIMIT_LOGIN_ADDRESS: RateLimits = Field(
-        "30/minute",
-        description="Logins of one address, which an office shares; and account letters and links.",
-    )
-    RATE_LIMIT_REFRESH: RateLimits = Field(
-        "10/minute", description="Refreshes of one session, and as many log-outs."
-    )
-    RATE_LIMIT_LETTERS: RateLimits = Field(
-        "5/hour", description="Letters to one e-mail address that anyone may ask for."
-    )
-    RATE_LIMIT_EXPORT: RateLimits = Field("20/minute", description="Exports of one user.")
-    TRUSTED_PROXIES: TextList = Field(
-        [],
-        description="Addresses or networks whose `X-Forwarded-For` is believed: a JSON array.",
-    )
-    SMTP_HOST: str | None = Field(
-        None, description="Delivers letters. Without one they go to the log."
-    )
-    SMTP_PORT: int = Field(587, ge=1, le=65535, description="The mail server's port.")
-    SMTP_SECURITY: Literal["starttls", "tls", "none"] = Field(
-        "starttls", description="How to reach it: `starttls`, `tls` or `none`."
-    )
-    SMTP_USER: str | None = Field(None, description="Where the mail server wants a login.")
-    SMTP_PASSWORD: SecretStr | None = Field(None, description="Of that login.")
-    SMTP_TIMEOUT_SECONDS: float = Field(
-        10,
-        gt=0,
-        description="How long to wait for the mail server; one letter may take twice as long.",
-    )
-    EMAILS_FROM: str | None = Field(
-        None, description="The sender of letters: `Backdesk <backdesk@example.com>`."
-    )
-    JOBS_ENABLED: bool = Field(
-        True, description="Whether this process delivers letters and cleans up in the background."
-    )
-    AUDIT_RETENTION_DAYS: int = Field(400, ge=1, description="How long audit events are kept.")
-    REQUEST_TIMEOUT_SECONDS: float = Field(
-        20, gt=0, description="A request that takes longer, as with a frozen database, gets 503."
-    )
-    IMPORTS_AT_ONCE: int = Field(
-        2,
-        ge=1,
-        le=16,
-        description="Imports per process, each with a thread; more wait in line. On SQLite one.",
-    )
-    IMPORT_TIMEOUT_SECONDS: float = Field(
-        300, gt=0, description="How long an import may take, waiting in line included."
-    )
-    CLIENT_TIMEOUT_SECONDS: float = Field(
-        20, gt=0, description="How long a client may take to send a request."
-    )
-    SHUTDOWN_DELAY_SECONDS: float = Field(
-        0, ge=0, description="After SIGTERM, how long to serve on while `/health/ready` is 503."
-    )
-    EXPORTS_AT_ONCE: int = Field(
-        3,
-        ge=1,
-        le=64,
-        description="Exports per process, each with a thread and a connection; more get 503.",
-    )
-    EXPORT_TIMEOUT_SECONDS: float = Field(
-        600, gt=0, description="How long an export may take, the sending included."
-    )
-    EXPORT_XLSX_MAX_ROWS: int = Field(
-        MAX_SHEET_ROWS,
-        ge=1,
-        le=MAX_SHEET_ROWS,
-        description="The most rows of an XLSX export; a sheet holds no more than the default.",
-    )
-    MAX_REQUESTS_IN_FLIGHT: int = Field(
-        1000, ge=1, description="Per process, at work or waiting; more are answered 503 at once."
-    )
-    MAX_BODY_BYTES: int = Field(1024**2, ge=1024, description="A larger request body is refused.")
-    MAX_IMPORT_BYTES: int = Field(20 * 1024**2, ge=1024, description="A larger import is refused.")
-    MAX_PAGE_SIZE: int = Field(1000, ge=1, le=10_000, description="The largest `limit` of a list.")
-    MAX_EXACT_TOTAL: int = Field(
-        10_000, ge=0, description="How far a list counts; beyond, its total is an estimate."
-    )
-    DOCS_ENABLED: bool = Field(
-        True, description="Whether `/docs` and the OpenAPI document are served."
-    )
-    LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`."
-    )
-    ACCESS_LOG: bool = Field(
-        False, description="Whether each request writes a line; failures always do."
-    )
+    """Whose pages may call the API (CORS): a JSON array. Or `BACKEND_CORS_ORIGINS`."""
+    FIRST_ADMIN_EMAIL: str | None = None
+    """For `create-admin`; at set-up used only while no admin exists."""
+    FIRST_ADMIN_PASSWORD: SecretStr | None = None
+    """For `create-admin`; at set-up used only while no admin exists."""
+    DEFAULT_TOKEN_QUOTA: int | None = Field(100_000, ge=0, le=2**53 - 1)
+    """Monthly, for new users; `null` is unlimited."""
+    DEFAULT_TIME_ZONE: Annotated[str, AfterValidator(_refuse_no_zone)] = "UTC"
+    """The zone of days and of moments that name none, such as Europe/Berlin."""
+    REDIS_URL: SecretStr | None = None
+    """Shares rate limits and kept answers between processes: `redis://`, `rediss://`."""
+    STATISTICS_CACHE_SECONDS: int = Field(60, ge=0, le=60)
+    """How long figures are kept, 0 to 60; 0 counts each time anew."""
+    RATE_LIMIT_ENABLED: bool = True
+    """Whether there are rate limits at all."""
+    RATE_LIMIT_ANONYMOUS: RateLimits = "60/minute;1000/hour"
+    """Requests of one address without a login."""
+    RATE_LIMIT_USER: RateLimits = "1200/minute"
+    """Requests of one user."""
+    RATE_LIMIT_LOGIN: RateLimits = "5/minute"
+    """Password attempts on one e-mail or user name."""
+    RATE_LIMIT_LOGIN_ADDRESS: RateLimits = "30/minute"
+    """Logins of one address, which an office shares; and account letters and links."""
+    RATE_LIMIT_REFRESH: RateLimits = "10/minute"
+    """Refreshes of one session, and as many log-outs."""
+    RATE_LIMIT_LETTERS: RateLimits = "5/hour"
+    """Letters to one e-mail address that anyone may ask for."""
+    RATE_LIMIT_EXPORT: RateLimits = "20/minute"
+    """Exports of one user."""
+    TRUSTED_PROXIES: TextList = []
+    """Addresses or networks whose `X-Forwarded-For` is believed: a JSON array."""
+    SMTP_HOST: str | None = None
+    """Delivers letters. Without one they go to the log."""
+    SMTP_PORT: int = Field(587, ge=1, le=65535)
+    """The mail server's port."""
+    SMTP_SECURITY: Literal["starttls", "tls", "none"] = "starttls"
+    """How to reach it: `starttls`, `tls` or `none`."""
+    SMTP_USER: str | None = None
+    """Where the mail server wants a login."""
+    SMTP_PASSWORD: SecretStr | None = None
+    """Of that login."""
+    SMTP_TIMEOUT_SECONDS: float = Field(10, gt=0)
+    """How long to wait for the mail server; one letter may take twice as long."""
+    EMAILS_FROM: str | None = None
+    """The sender of letters: `Backdesk <backdesk@example.com>`."""
+    JOBS_ENABLED: bool = True
+    """Whether this process delivers letters and cleans up in the background."""
+    AUDIT_RETENTION_DAYS: int = Field(400, ge=1)
+    """How long audit events are kept."""
+    REQUEST_TIMEOUT_SECONDS: float = Field(20, gt=0)
+    """A request that takes longer, as with a frozen database, gets 503."""
+    IMPORTS_AT_ONCE: int = Field(2, ge=1, le=16)
+    """Imports per process, each with a thread; more wait in line. On SQLite one."""
+    IMPORT_TIMEOUT_SECONDS: float = Field(300, gt=0)
+    """How long an import may take, waiting in line included."""
+    CLIENT_TIMEOUT_SECONDS: float = Field(20, gt=0)
+    """How long a client may take to send a request."""
+    SHUTDOWN_DELAY_SECONDS: float = Field(0, ge=0)
+    """After SIGTERM, how long to serve on while `/health/ready` is 503."""
+    EXPORTS_AT_ONCE: int = Field(3, ge=1, le=64)
+    """Exports per process, each with a thread and a connection; more get 503."""
+    EXPORT_TIMEOUT_SECONDS: float = Field(600, gt=0)
+    """How long an export may take, the sending included."""
+    EXPORT_XLSX_MAX_ROWS: int = Field(MAX_SHEET_ROWS, ge=1, le=MAX_SHEET_ROWS)
+    """The most rows of an XLSX export; a sheet holds no more than the default."""
+    MAX_REQUESTS_IN_FLIGHT: int = Field(1000, ge=1)
+    """Per process, at work or waiting; more are answered 503 at once."""
+    MAX_BODY_BYTES: int = Field(1024**2, ge=1024)
+    """A larger request body is refused."""
+    MAX_IMPORT_BYTES: int = Field(20 * 1024**2, ge=1024)
+    """A larger import is refused."""
+    MAX_PAGE_SIZE: int = Field(1000, ge=1, le=10_000)
+    """The largest `limit` of a list."""
+    MAX_EXACT_TOTAL: int = Field(10_000, ge=0)
+    """How far a list counts; beyond, its total is an estimate."""
+    DOCS_ENABLED: bool = True
+    """Whether `/docs` and the OpenAPI document are served."""
+    LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
+    ACCESS_LOG: bool = False
+    """Whether each request writes a line; failures always do."""
 
     @property
     def database_url(self) -> URL:
@@ -425,7 +364,8 @@ def _refuse_guessable(key: str) -> None:
     if len(key.encode()) < MIN_KEY_BYTES:
         raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes")
     lowered = key.lower()
-    guesses = zxcvbn(lowered[:72])["guesses_log10"]  # It takes no more.
+    joined = re.sub("[-_. ]", "", lowered)  # So that repeated words are seen as such.
+    guesses = zxcvbn(joined[:72])["guesses_log10"]  # It takes no more.
     if guesses < MIN_KEY_GUESSES or PLACEHOLDER.search(lowered):
         raise ValueError("is a placeholder or a pattern, not a random key")
 

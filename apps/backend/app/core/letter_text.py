@@ -1,7 +1,6 @@
 """What letters say. Each is written once, in `templates/`, and comes out as text and as HTML."""
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -12,13 +11,6 @@ from app.core.clock import utc_now
 from app.core.config import get_settings
 
 TEMPLATES: Final = Path(__file__).resolve().parents[1] / "templates"
-
-
-@dataclass(frozen=True, slots=True)
-class LetterText:
-    subject: str
-    text: str
-    html: str
 
 
 def _environment(*, autoescape: bool) -> Environment:
@@ -42,8 +34,9 @@ def write_text(
     written_at: datetime,
     token: str | None = None,
     expires_at: datetime | None = None,
-) -> LetterText:
-    """Raises jinja2.TemplateError where there is no such letter, or a parameter is missing.
+) -> tuple[str, str, str]:
+    """Return subject, text and HTML. Raises jinja2.TemplateError where there is no such letter, or
+    a parameter is missing.
 
     The link's token stands in the fragment, which browsers send to nobody.
     """
@@ -60,10 +53,10 @@ def write_text(
     as_text = _AS_TEXT.get_template(name)
     values_of_text = values | {"layout": "layout.txt"}
     subject = as_text.blocks["subject"](as_text.new_context(values_of_text))
-    return LetterText(
-        subject=_one_line("".join(subject)),
-        text=re.sub(r"\n{3,}", "\n\n", as_text.render(values_of_text)),
-        html=_AS_HTML.get_template(name).render(values | {"layout": "layout.html"}),
+    return (
+        _one_line("".join(subject)),
+        re.sub(r"\n{3,}", "\n\n", as_text.render(values_of_text)),
+        _AS_HTML.get_template(name).render(values | {"layout": "layout.html"}),
     )
 
 

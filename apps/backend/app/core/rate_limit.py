@@ -5,9 +5,8 @@ A Redis that is gone or hangs stops no request: limits go on in memory until it 
 
 import math
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Final
 
@@ -15,7 +14,7 @@ from limits import parse_many
 from limits.storage import RedisStorage
 from redis import ConnectionPool, RedisError
 
-from app.core.circuit import REDIS_RETRY_SECONDS, Circuit, redis_pool
+from app.core.circuit import REDIS_RETRY_SECONDS, Circuit
 from app.core.clock import SteadyClock
 from app.core.config import Settings
 from app.core.errors import UnavailableError
@@ -137,9 +136,9 @@ class RateLimiter:
     ) -> None:
         self._settings = settings
         self._memory = MemoryStore()
-        self._pool = redis_pool(settings.REDIS_URL) if settings.REDIS_URL else None
-        self._redis = RedisStore(self._pool) if self._pool else None
-        self._circuit = Circuit("limits", retry_seconds=redis_retry_seconds)
+        self._circuit = Circuit(settings.REDIS_URL, "limits", retry_seconds=redis_retry_seconds)
+        self._shared = RedisStore(self._circuit.pool) if self._circuit.pool else self._memory
+        self.close = self._circuit.close
 
     @property
     def faults(self) -> int:
@@ -153,32 +152,23 @@ class RateLimiter:
             return standings
         count = _count_exactly if limit.is_exact else _count
         for window in _windows(limit.name, getattr(self._settings, limit.setting)):
-            standings.append(self._in_a_store(count, window, f"{window.name}:{key}"))
-            if standings[-1].is_exceeded:
+            counted = window, f"{window.name}:{key}"
+            standing = self._circuit.attempt(
+                partial(count, self._shared, *counted),
+                otherwise=partial(count, self._memory, *counted),
+            )
+            standings.append(standing)
+            if standing.is_exceeded:
                 break
         return standings
 
     def refuse_silent_redis(self) -> None:
         """Raises RedisUnavailableError where there should be a Redis, and none answers."""
-        if self._redis is not None:
+        if isinstance(self._shared, RedisStore):
             try:
-                self._redis.get_connection().ping()
+                self._shared.get_connection().ping()
             except (RedisError, OSError):
                 raise RedisUnavailableError from None
-
-    def close(self) -> None:
-        if self._pool is not None:
-            self._pool.disconnect()
-
-    def _in_a_store(
-        self, count: Callable[[Store, Window, str], Standing], window: Window, key: str
-    ) -> Standing:
-        redis = self._redis
-        if redis is None:
-            return count(self._memory, window, key)
-        return self._circuit.attempt(
-            lambda: count(redis, window, key), otherwise=lambda: count(self._memory, window, key)
-        )
 
 
 def _count(store: Store, window: Window, key: str) -> Standing:

@@ -162,7 +162,7 @@ class RecordFile:
         def fit(delimiter: str) -> tuple[int, int]:
             with suppress(UnreadableFileError, StopIteration):
                 _, heading = next(_csv_lines(io.StringIO(head, newline=""), delimiter))
-                names = {_name_of(cell) for cell in heading}
+                names = {_title_of(cell).lower() for cell in heading}
                 return len(names & (self.known | self.read_only)), len(heading)
             return 0, 0
 
@@ -174,12 +174,14 @@ class RecordFile:
 
     def _names(self, heading: Sequence[Cell]) -> Sequence[str]:
         """Raises WrongColumnsError. Spreadsheets write empty columns at the end."""
-        names = [_name_of(cell) for cell in heading]
-        while names and not names[-1]:
-            names.pop()
-        known = self.known | self.read_only
+        titles = [_title_of(cell) for cell in heading]
+        while titles and not titles[-1]:
+            titles.pop()
+        names, known = [one.lower() for one in titles], self.known | self.read_only
         wrong = {
-            "Unrecognised": [one[:100] for one in dict.fromkeys(names) if one not in known],
+            "Unrecognised": [
+                one[:100] for one in dict.fromkeys(titles) if one.lower() not in known
+            ],
             "Repeated": [one for one in known if names.count(one) > 1],
             "Missing": [] if "id" in names else sorted(self.required - set(names)),
         }
@@ -223,5 +225,5 @@ def _csv_lines(text: io.TextIOBase, delimiter: str) -> Iterator[tuple[int, Seque
             yield line, cells
 
 
-def _name_of(cell: Cell) -> str:
-    return str(cell or "").strip().strip('"').strip().lower()
+def _title_of(cell: Cell) -> str:
+    return str(cell or "").strip().strip('"').strip()

@@ -20,6 +20,14 @@ _INVISIBLE: Final = re.compile(
 )
 
 
+def is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def normalise(text: str) -> str:
     """Return the one form (NFKC) of all that look the same."""
     return text if text.isascii() else unicodedata.normalize("NFKC", text)

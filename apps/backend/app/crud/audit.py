@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from app.core.clock import utc_now
 from app.core.config import get_settings
 from app.core.origin import Origin
+from app.core.permissions import Scope
 from app.crud.batch import delete_batch
-from app.crud.export import Export, get_export
 from app.crud.listing import Listing, Page, get_page, public_columns
 from app.db.driver_session import UnitOfWork
 from app.db.folding import twins_of
@@ -26,13 +26,14 @@ from app.db.writing import append_row
 from app.models.audit_event import AuditEvent
 from app.models.mixins import AuditMixin
 from app.schemas.audit import AuditPublic
-from app.schemas.export import ExportQuery
 from app.schemas.listing import ListQuery
 
 EVENTS: Final = Listing(
     model=AuditEvent,
     columns=public_columns(AuditEvent, AuditPublic),
     searched=("actor_email", "action", "resource_type"),
+    scopes=dict.fromkeys(Scope, true()),
+    exported_as="audit",
 )
 
 # What follows from the change itself tells nothing.
@@ -72,10 +73,6 @@ def get_changes_of_request(db: Session, *, limit: int | None = None) -> list[dic
     statement = select(*columns).where(mine, AuditEvent.version.is_not(None))
     ordered = statement.order_by(AuditEvent.id).limit(limit)
     return [dict(row) for row in db.execute(ordered).mappings()]
-
-
-def export_events(*, query: ExportQuery) -> Export:
-    return get_export(resource_type="audit", listing=EVENTS, query=query, scope=true())
 
 
 def delete_old_events(db: Session) -> int:

@@ -1,19 +1,21 @@
 """The rows that a request of many is about: found, locked, and named where they are refused."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Select, and_, func, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.core.clock import utc_now
 from app.core.errors import DomainError, NotFoundError
+from app.core.permissions import Principal
 from app.crud.listing import Listing, Record, matching
+from app.crud.records import NotDeletedError
 from app.crud.refusals import Refusals
-from app.crud.trash import NotDeletedError
 from app.models.mixins import AuditedRecord
-from app.schemas.base import MAX_BULK
+from app.schemas.base import MAX_BULK, InvalidValuesError, UpdateSchema
 from app.schemas.bulk import Choice, TooManyRowsError
 
 Row = TypeVar("Row", bound=AuditedRecord)
@@ -40,14 +42,67 @@ class Chosen(Generic[Row]):
         self.refusals.add(self.places[row.id], error)
 
 
-def lock_chosen(
+@dataclass(frozen=True, eq=False)
+class Resource(Generic[Row]):
+    """How many records of a resource are changed at once."""
+
+    listing: Listing[Row]
+    # Changes each of the chosen rows to the values under its id, `deleted_at` among them, or none.
+    # Raises what single changes raise, or BulkRefusedError, for rows refused for several reasons.
+    change: Callable[..., None]
+
+
+def update_records(
     db: Session,
+    resource: Resource[Row],
     *,
-    model: type[Row],
-    listing: Listing,
     choice: Choice,
-    scope: ColumnElement[bool],
-    missing: type[NotFoundError],
+    changes: UpdateSchema,
+    actor: Principal,
+) -> Sequence[Record]:
+    """Raises TooManyRowsError, InvalidValuesError, and what the resource's `change` raises."""
+    chosen = _lock_chosen(db, resource, choice, actor)
+    refused: dict[str, str] = {}
+    for record in [vars(row) for row in chosen.rows] or [{}]:
+        refused |= changes.refused_for(record)
+    if refused:
+        raise InvalidValuesError({f"changes.{name}": text for name, text in refused.items()})
+    return _give_all(db, resource, chosen, changes.changes(), actor)
+
+
+def delete_records(
+    db: Session, resource: Resource[Row], *, choice: Choice, actor: Principal
+) -> Sequence[Record]:
+    """Delete softly. Raises TooManyRowsError, and what the resource's `change` raises."""
+    chosen = _lock_chosen(db, resource, choice, actor)
+    return _give_all(db, resource, chosen, {"deleted_at": utc_now()}, actor)
+
+
+def restore_records(
+    db: Session, resource: Resource[Row], *, choice: Choice, actor: Principal
+) -> Sequence[Record]:
+    """Raises TooManyRowsError, NotDeletedError, and what the resource's `change` raises."""
+    chosen = _lock_chosen(db, resource, choice, actor, in_trash=True)
+    return _give_all(db, resource, chosen, {"deleted_at": None}, actor)
+
+
+def _give_all(
+    db: Session,
+    resource: Resource[Row],
+    chosen: Chosen[Row],
+    values: Mapping[str, Any],
+    actor: Principal,
+) -> Sequence[Record]:
+    resource.change(db, chosen=chosen, changes=dict.fromkeys(chosen.ids, values), actor=actor)
+    return get_records(db, listing=resource.listing, ids=chosen.ids)
+
+
+def _lock_chosen(
+    db: Session,
+    resource: Resource[Row],
+    choice: Choice,
+    actor: Principal,
+    *,
     in_trash: bool = False,
 ) -> Chosen[Row]:
     """Lock the rows in the order of their ids, so that two requests never wait in a circle.
@@ -55,17 +110,20 @@ def lock_chosen(
     Ids that lead to no row, or `in_trash` to one that is not there, are noted among the refusals,
     which whoever changes the rows raises. Raises TooManyRowsError.
     """
+    listing, query = resource.listing, choice.query
+    model = listing.model
     wanted: ColumnElement[bool] = model.id.in_(choice.ids)
-    if choice.query is not None:
+    if query is not None:
         in_place = model.deleted_at.is_not(None) if in_trash else true()
-        wanted = and_(matching(listing, choice.query), in_place)
-    statement = select(model).where(scope, wanted).execution_options(include_deleted=in_trash)
-    rows = _lock(db, statement, order=model.id)
-    if choice.query is not None:
-        return _by_filter(model, rows)
-    chosen = _by_id(rows, choice.ids, missing)
-    if in_trash:
-        _refuse_present(chosen)
+        wanted = and_(matching(listing, query), in_place)
+    statement = select(model).where(listing.visible_to(actor), wanted)
+    rows = _lock(db, statement.execution_options(include_deleted=in_trash), order=model.id)
+    if query is not None:
+        return Chosen(rows, Refusals(under=model.audited_as), {row.id: row.id for row in rows})
+    chosen = _by_id(rows, choice.ids, listing.missing)
+    for row in chosen.rows:
+        if in_trash and row.deleted_at is None:
+            chosen.refuse(row, NotDeletedError())
     return chosen
 
 
@@ -81,10 +139,6 @@ def _lock(
     return rows
 
 
-def _by_filter(model: type[Row], rows: Sequence[Row]) -> Chosen[Row]:
-    return Chosen(rows, Refusals(under=model.audited_as), {row.id: row.id for row in rows})
-
-
 def _by_id(rows: Sequence[Row], ids: Sequence[int], missing: type[NotFoundError]) -> Chosen[Row]:
     refusals = Refusals(under="ids")
     found = {row.id: row for row in rows}
@@ -95,13 +149,7 @@ def _by_id(rows: Sequence[Row], ids: Sequence[int], missing: type[NotFoundError]
     return Chosen([found[one] for one in ids if one in found], refusals, places)
 
 
-def _refuse_present(chosen: Chosen[Row]) -> None:
-    for row in chosen.rows:
-        if row.deleted_at is None:
-            chosen.refuse(row, NotDeletedError())
-
-
-def get_records(db: Session, *, listing: Listing, ids: Sequence[int]) -> Sequence[Record]:
+def get_records(db: Session, *, listing: Listing[Any], ids: Sequence[int]) -> Sequence[Record]:
     """Return the records of these rows, deleted ones too, in this order."""
     statement = listing.select.where(listing.columns["id"].in_(ids))
     rows = db.execute(statement.execution_options(include_deleted=True)).mappings()

@@ -3,6 +3,7 @@
 import shutil
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import Any, Final
 
@@ -27,18 +28,32 @@ from sqlalchemy.orm import Session
 from app.core.config import get_settings
 from app.core.errors import InvalidInputError
 from app.core.origin import Origin
+from app.core.permissions import Principal
 from app.core.spreadsheet import UNSAFE, csv_line
 from app.core.workbook import write_workbook
 from app.crud import audit as crud_audit
-from app.crud.export import Export
+from app.crud.listing import Listing, select_whole
 from app.db.base import UtcDateTime
 from app.db.copying import Writable, copy_csv
 from app.db.session import exporting, unit_of_work
 from app.models.mixins import without_deleted
-from app.schemas.export import ExportFormat
+from app.schemas.listing import ExportFormat, ExportQuery
 
 # As in JSON: with microseconds, unless there are none.
 _MOMENT: Final = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+
+
+@dataclass(frozen=True)
+class Export:
+    """What is exported, and of which kind of record."""
+
+    resource_type: str
+    statement: Select[Any]
+    query: ExportQuery
+
+    @property
+    def names(self) -> list[str]:
+        return [str(column["name"]) for column in self.statement.column_descriptions]
 
 
 class SheetTooLongError(InvalidInputError):
@@ -48,6 +63,14 @@ class SheetTooLongError(InvalidInputError):
 
 
 ROWS_AT_ONCE: Final = 1000
+
+
+def get_export(listing: Listing[Any], *, query: ExportQuery, actor: Principal) -> Export:
+    importable = listing.importable if query.is_importable else None
+    columns = listing.select if importable is None else importable
+    scope = listing.visible_to(actor)
+    statement = select_whole(columns, listing=listing, query=query.rows, scope=scope)
+    return Export(listing.exported_as, statement, query)
 
 
 def write_export(out: Writable, *, export: Export, origin: Origin) -> None:

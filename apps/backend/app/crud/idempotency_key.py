@@ -13,7 +13,7 @@ from app.core.clock import utc_now
 from app.core.errors import InvalidInputError
 from app.core.security import is_signed, sign
 from app.crud.batch import delete_batch
-from app.db.upsert import upsert
+from app.db.dialect import upsert
 from app.models.idempotency_key import IdempotencyKey
 
 KEPT: Final = timedelta(hours=24)

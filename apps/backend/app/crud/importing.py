@@ -1,6 +1,6 @@
 """What the imports of all resources share."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -13,7 +13,7 @@ from app.core.errors import (
     InvalidInputError,
     NotFoundError,
 )
-from app.core.spreadsheet import plain_text
+from app.core.record_file import RecordFile
 from app.core.text import fold
 from app.crud import audit as crud_audit
 from app.crud.bulk import differences
@@ -79,7 +79,10 @@ class Chunk(Generic[Row, Record]):
                 self.refusals.add(index, repeated())
             elif importing.on_conflict is OnConflict.ERROR:
                 self.refusals.add(index, exists())
-            elif importing.on_conflict is OnConflict.UPDATE and row.version is not None:
+            elif importing.on_conflict is OnConflict.UPDATE and row.version not in {
+                None,
+                self.present[index].version,
+            }:
                 self.refusals.add(index, RowOutdatedError())
             importing.seen.add(record_id)
         if importing.on_conflict is OnConflict.SKIP:
@@ -107,12 +110,16 @@ class Chunk(Generic[Row, Record]):
 class Importing:
     """What has come of an import so far."""
 
-    def __init__(self, on_conflict: OnConflict) -> None:
+    def __init__(self, file: RecordFile, on_conflict: OnConflict) -> None:
+        self.file = file
         self.on_conflict = on_conflict
         self.created = self.updated = self.skipped = 0
-        self.ignored_columns: Sequence[str] = ()
         self.seen: set[int] = set()  # The ids of the records that rows were about.
         self.refusals = Refusals(under="rows", shown=MAX_TOLD_ERRORS)
+
+    @property
+    def ignored_columns(self) -> list[str]:
+        return sorted(self.file.ignored)
 
     def result(self) -> ImportResult:
         """Raises what rows are refused for."""
@@ -130,6 +137,18 @@ class Importing:
             changes=crud_audit.get_changes_of_request(db, limit=MAX_TOLD_CHANGES),
             errors=self.refusals.fields,
         )
+
+
+@dataclass(frozen=True)
+class Importer(Generic[Row]):
+    """How rows of a resource are written, and how the records are found and locked that they name.
+
+    What can be written is, and of the rest is told; the caller undoes all of it or nothing.
+    """
+
+    schema: type[Row]
+    find: Callable[..., Mapping[int, Any]]
+    write: Callable[..., None]
 
 
 def given_id(values: Values) -> int | None:
@@ -152,18 +171,3 @@ def lock_records(
     locked = db.scalars(statement.with_for_update(key_share=True)) if keys else ()
     records = {getattr(record, key.key): record for record in locked}
     return {index: records[value] for index, value in wanted.items() if value in records}
-
-
-def without_present(
-    values: Values, record: AuditedRecord | None, columns: Collection[str]
-) -> Values:
-    """Leave out what the record holds already, as an export writes it: that is no change, and may
-    be what only an older release took. Null and empty text are one in most files.
-    """
-    return {
-        name: value
-        for name, value in values.items()
-        if name not in columns
-        or not hasattr(record, name)
-        or plain_text(value) != plain_text(getattr(record, name))
-    }

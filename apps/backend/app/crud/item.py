@@ -1,36 +1,20 @@
 from functools import cache
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, select, true
+from sqlalchemy import ColumnElement, and_, bindparam, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.core.errors import ConflictError, NotFoundError, PermissionDeniedError
 from app.core.permissions import Permission, Principal, Scope
 from app.crud import user as crud_user
-from app.crud.export import Export, get_export
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
-from app.crud.reading import get_record
-from app.crud.recording import insert_record, update_record
-from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, RowScopes, seen_by, values_of
-from app.crud.trash import take_out
+from app.crud.records import insert_record, take_out, update_record
+from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, values_of
 from app.models.item import Item
 from app.models.user import User, ids_of_department
-from app.schemas.export import ExportQuery
 from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
 from app.schemas.listing import ListQuery
-
-ITEMS: Final = Listing(
-    model=Item,
-    columns=public_columns(Item, ItemPublic),
-    searched=("title", "description"),
-)
-
-
-# What an import takes. The owner of an item may be deleted; then nobody is named, nor in the trash.
-IMPORTABLE: Final = select(
-    Item.title, Item.description, Item.status, User.email.label("owner_email")
-).outerjoin(User, and_(User.id == Item.owner_id, User.deleted_at.is_(None)))
 
 
 class ItemNotFoundError(NotFoundError):
@@ -50,50 +34,28 @@ class OwnerNotFoundError(ConflictError):
     field = "owner_id"
 
 
-SEEN: Final[RowScopes] = {
-    Scope.ALL: true(),
-    Scope.DEPARTMENT: Item.owner_id.in_(ids_of_department(ACTORS_DEPARTMENT, member=ACTOR)),
-    Scope.OWN: Item.owner_id == ACTOR,
-}
-
-
-def visible_to(actor: Principal) -> ColumnElement[bool]:
-    return seen_by(actor, SEEN)
-
-
-def get_item_record(
-    db: Session, *, item_id: int, actor: Principal, is_locked: bool = False
-) -> Record | None:
-    """Lock the row where it is to be changed, so that what is compared is what is changed."""
-    return get_record(
-        db,
-        listing=ITEMS,
-        record_id=item_id,
-        scope=SEEN[actor.scope],
-        values=values_of(actor),
-        is_locked=is_locked,
-    )
-
-
-def get_item_for_update(db: Session, *, item_id: int, actor: Principal) -> Item | None:
-    """Lock the row, so that what is compared is what is changed."""
-    return db.scalar(_seen(item_id, actor))
-
-
-def get_item_or_deleted_for_update(db: Session, *, item_id: int, actor: Principal) -> Item | None:
-    """Find it in the trash too."""
-    return db.scalar(_seen(item_id, actor).execution_options(include_deleted=True))
-
-
-def _seen(item_id: int, actor: Principal) -> Select[Item]:
-    statement = select(Item).where(Item.id == item_id, visible_to(actor))
-    return statement.with_for_update(key_share=True)
+ITEMS: Final = Listing(
+    model=Item,
+    columns=public_columns(Item, ItemPublic),
+    searched=("title", "description"),
+    scopes={
+        Scope.ALL: true(),
+        Scope.DEPARTMENT: Item.owner_id.in_(ids_of_department(ACTORS_DEPARTMENT, member=ACTOR)),
+        Scope.OWN: Item.owner_id == ACTOR,
+    },
+    missing=ItemNotFoundError,
+    exported_as=Item.audited_as,
+    # The owner of an item may be deleted; then nobody is named, nor in the trash.
+    importable=select(
+        Item.title, Item.description, Item.status, User.email.label("owner_email")
+    ).outerjoin(User, and_(User.id == Item.owner_id, User.deleted_at.is_(None))),
+)
 
 
 def get_items(
     db: Session, *, query: ListQuery, actor: Principal, owner_id: int | None = None
 ) -> Page:
-    scope, values = SEEN[actor.scope], values_of(actor)
+    scope, values = ITEMS.scopes[actor.scope], values_of(actor)
     if owner_id is not None:
         scope, values["owner_id"] = _of_owner(actor.scope), owner_id
     return get_page(db, listing=ITEMS, query=query, scope=scope, values=values)
@@ -101,17 +63,7 @@ def get_items(
 
 @cache
 def _of_owner(scope: Scope) -> ColumnElement[bool]:
-    return and_(SEEN[scope], Item.owner_id == bindparam("owner_id"))
-
-
-def export_items(*, query: ExportQuery, actor: Principal) -> Export:
-    return get_export(
-        resource_type=Item.audited_as,
-        listing=ITEMS,
-        query=query,
-        scope=visible_to(actor),
-        importable=IMPORTABLE,
-    )
+    return and_(ITEMS.scopes[scope], Item.owner_id == bindparam("owner_id"))
 
 
 def create_item(db: Session, *, item_in: ItemCreate, actor: Principal) -> Record:
@@ -161,6 +113,6 @@ def _lock_owner(db: Session, *, owner_id: int, actor: Principal) -> None:
     """
     if not actor.may(Permission.ITEMS_WRITE_OTHERS):
         raise OwnerNotPermittedError
-    seen = select(User.id).where(User.id == owner_id, crud_user.visible_to(actor))
+    seen = select(User.id).where(User.id == owner_id, crud_user.USERS.visible_to(actor))
     if db.scalar(seen.with_for_update(read=True)) is None:
         raise OwnerNotFoundError

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,11 +12,10 @@ from app.core.permissions import Permission, Principal
 from app.crud import item as crud_item
 from app.crud import user as crud_user
 from app.crud.bulk import insert_rows
-from app.crud.importing import Chunk, Importing, Values, given_id, lock_records
+from app.crud.importing import Chunk, Importer, Importing, Values, given_id, lock_records
 from app.crud.item_bulk import change_items
 from app.models.item import Item
 from app.models.user import User
-from app.schemas.imports import OnConflict
 from app.schemas.item import ItemImport
 
 Rows = Chunk[ItemImport, Item]
@@ -32,22 +32,19 @@ class ItemRepeatedError(ItemExistsError):
 
 
 def import_items(
-    db: Session, *, chunks: Iterable[Rows], on_conflict: OnConflict, actor: Principal
-) -> Importing:
-    """Write what can be written, and tell of the rest; whoever has asked undoes all or nothing."""
-    importing = Importing(on_conflict)
+    db: Session, *, chunks: Iterable[Rows], importing: Importing, actor: Principal
+) -> None:
     for chunk in chunks:
         _create(db, chunk, importing, actor)
         rows = chunk.to_update(importing, exists=ItemExistsError, repeated=ItemRepeatedError)
         _update(db, chunk, rows, importing, actor)
         importing.refusals.take(chunk.refusals)
-    return importing
 
 
 def find_items(db: Session, rows: Mapping[int, Values], *, actor: Principal) -> Mapping[int, Item]:
     """Lock the items that rows name, and return them by the index of the row."""
     ids = {index: given_id(values) for index, values in rows.items()}
-    return lock_records(db, key=Item.id, wanted=ids, scope=crud_item.visible_to(actor))
+    return lock_records(db, key=Item.id, wanted=ids, scope=crud_item.ITEMS.visible_to(actor))
 
 
 def _create(db: Session, chunk: Rows, importing: Importing, actor: Principal) -> None:
@@ -73,7 +70,7 @@ def _update(
     changes = {}
     for index, row in rows.items():
         with chunk.refusals.of_row(index):
-            changes[index] = row.changes()
+            changes[index] = row.changes_of(vars(chunk.present[index]))
             if changes[index].pop("owner_email", None) is not None:  # An empty one is none given.
                 changes[index]["owner_id"] = _owner_of(row, owners, actor)
     chunk.update(importing, chunk.without_refused(changes), partial(change_items, db, actor=actor))
@@ -86,7 +83,7 @@ def _lock_owners(
     emails = {row.owner_email for row in rows.values()} - {None, actor.profile["email"]}
     owners = {actor.profile["email"]: actor.id}
     if emails and actor.may(Permission.ITEMS_WRITE_OTHERS):
-        wanted = select(User).where(User.email.in_(emails), crud_user.visible_to(actor))
+        wanted = select(User).where(User.email.in_(emails), crud_user.USERS.visible_to(actor))
         locked = wanted.order_by(User.id).with_for_update(read=True)
         owners |= {user.email: user.id for user in db.scalars(locked)}
     return owners
@@ -105,3 +102,6 @@ def _owner_of(row: ItemImport, owners: Mapping[str, int], actor: Principal) -> i
     may_give = actor.may(Permission.ITEMS_WRITE_OTHERS)
     error = crud_item.OwnerNotFoundError if may_give else crud_item.OwnerNotPermittedError
     raise error(fields={"owner_email": error.text})
+
+
+ITEM_IMPORTER: Final = Importer(ItemImport, find_items, import_items)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.clock import SKEW, utc_now
 from app.core.errors import ConflictError, NotFoundError
-from app.db.upsert import upsert
+from app.db.dialect import upsert
 from app.models.job import Job
 
 # Longer than any run; after that, whoever ran the job has died, and another may.

@@ -1,10 +1,10 @@
 """Lists: filter, search, sort, page. From statement to statement, for every resource alike."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -22,20 +22,23 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.config import get_settings
+from app.core.errors import NotFoundError
+from app.core.permissions import Principal
 from app.crud.conditions import conditions_of, is_nullable
 from app.crud.counting import Counting, Total, beyond, count_rows, give_up_in_time
 from app.crud.cursor import CursorUnsupportedSortError, has_cursor, make_cursor, read_cursor
 from app.crud.list_shape import Asked, Shape, take_apart
+from app.crud.scope import RowScopes, seen_by
 from app.db.base import Base
-from app.db.binding import with_values
 from app.db.folding import twins_of
-from app.db.prepared import Prepared
+from app.db.prepared import Prepared, with_values
 from app.models.mixins import in_reach
 from app.schemas.base import Schema
 from app.schemas.listing import ListQuery
 
 SHAPES: Final = 200  # Whose statements are kept.
 
+Model = TypeVar("Model", bound=Base)
 Record = Mapping[str, Any] | RowMapping
 
 
@@ -47,16 +50,24 @@ def public_columns(
 
 
 @dataclass(frozen=True, eq=False)
-class Listing:
+class Listing(Generic[Model]):
     """What the list of one resource offers: its columns, and which of them `q` searches.
 
-    Texts are compared folded; for equality only those of the fields in `alike`.
+    Texts are compared folded; for equality only those of the fields in `alike`. Without `scopes`
+    nobody reads a record by its id, or exports them.
     """
 
-    model: type[Base]
+    model: type[Model]
     columns: Mapping[str, InstrumentedAttribute[Any]]
     searched: tuple[str, ...]
     alike: frozenset[str] = frozenset()
+    scopes: RowScopes = field(default_factory=dict)
+    missing: type[NotFoundError] = NotFoundError
+    exported_as: str = ""  # In the audit.
+    importable: Select[*tuple[Any, ...]] | None = None  # The columns that an import takes.
+
+    def visible_to(self, actor: Principal) -> ColumnElement[bool]:
+        return seen_by(actor, self.scopes)
 
     @cached_property
     def select(self) -> Select[Any]:
@@ -98,7 +109,7 @@ class Page:
 def get_page(
     db: Session,
     *,
-    listing: Listing,
+    listing: Listing[Any],
     query: ListQuery,
     scope: ColumnElement[bool],
     values: Mapping[str, Any] = MappingProxyType({}),
@@ -126,14 +137,14 @@ def get_page(
     )
 
 
-def matching(listing: Listing, query: ListQuery) -> ColumnElement[bool]:
+def matching(listing: Listing[Any], query: ListQuery) -> ColumnElement[bool]:
     """What a row must be like for the list to show it, wherever the page stands."""
     asked = listing.ask(query)
     return with_values(and_(true(), *listing.conditions(asked.shape)), asked.values)
 
 
 def select_whole(
-    columns: Select[Any], *, listing: Listing, query: ListQuery, scope: ColumnElement[bool]
+    columns: Select[Any], *, listing: Listing[Any], query: ListQuery, scope: ColumnElement[bool]
 ) -> Select[Any]:
     """Select of all that the list would page through, in its order."""
     order = _order(listing, listing.ask(query).shape)
@@ -143,7 +154,7 @@ def select_whole(
 
 def _read(
     db: Session,
-    listing: Listing,
+    listing: Listing[Any],
     scope: ColumnElement[bool],
     shape: Shape,
     values: Mapping[str, Any],
@@ -171,7 +182,7 @@ def _read(
 
 @lru_cache(maxsize=SHAPES)
 def _page_and_count(
-    listing: Listing, scope: ColumnElement[bool], shape: Shape, bound: int
+    listing: Listing[Any], scope: ColumnElement[bool], shape: Shape, bound: int
 ) -> Prepared:
     matching = _matching(listing, scope, shape).limit(literal_column(str(bound + 1)))
     counted = select(func.count()).select_from(matching.subquery()).scalar_subquery()
@@ -180,14 +191,14 @@ def _page_and_count(
 
 
 @lru_cache(maxsize=SHAPES)
-def _page(listing: Listing, scope: ColumnElement[bool], shape: Shape) -> Prepared:
+def _page(listing: Listing[Any], scope: ColumnElement[bool], shape: Shape) -> Prepared:
     # Some owners have ten rows, some a million; where all are read, none is told from another.
     has_one_plan = shape.is_plain and scope is true()
     page = _select_page(listing, scope, shape)
     return Prepared(in_reach(page, deleted=shape.deleted), has_one_plan=has_one_plan)
 
 
-def _select_page(listing: Listing, scope: ColumnElement[bool], shape: Shape) -> Select[Any]:
+def _select_page(listing: Listing[Any], scope: ColumnElement[bool], shape: Shape) -> Select[Any]:
     """Select the rows of the page, and one more, which tells whether there are others."""
     wanted = and_(scope, *listing.conditions(shape))
     order = _order(listing, shape)
@@ -212,7 +223,7 @@ def _cut(statement: Select[Any], shape: Shape) -> Select[Any]:
     return statement.offset(bindparam("skip", type_=Integer)) if shape.skips else statement
 
 
-def _order(listing: Listing, shape: Shape) -> list[ColumnElement[Any]]:
+def _order(listing: Listing[Any], shape: Shape) -> list[ColumnElement[Any]]:
     order: list[ColumnElement[Any]] = []
     for key in shape.sort:
         column = listing.keys[key.field]
@@ -221,7 +232,7 @@ def _order(listing: Listing, shape: Shape) -> list[ColumnElement[Any]]:
     return order
 
 
-def _after(listing: Listing, shape: Shape) -> ColumnElement[bool]:
+def _after(listing: Listing[Any], shape: Shape) -> ColumnElement[bool]:
     columns = [listing.keys[key.field] for key in shape.sort]
     here = tuple_(*columns)
     last = tuple_(
@@ -246,7 +257,9 @@ def _total(db: Session, counting: Counting, values: Mapping[str, Any], seen: int
 
 
 @lru_cache(maxsize=SHAPES)
-def _counting(listing: Listing, scope: ColumnElement[bool], shape: Shape, bound: int) -> Counting:
+def _counting(
+    listing: Listing[Any], scope: ColumnElement[bool], shape: Shape, bound: int
+) -> Counting:
     rows = _matching(listing, scope, shape)
     return Counting(
         rows,
@@ -257,6 +270,6 @@ def _counting(listing: Listing, scope: ColumnElement[bool], shape: Shape, bound:
     )
 
 
-def _matching(listing: Listing, scope: ColumnElement[bool], shape: Shape) -> Select[Any]:
+def _matching(listing: Listing[Any], scope: ColumnElement[bool], shape: Shape) -> Select[Any]:
     wanted = and_(scope, *listing.conditions(shape))
     return select(literal_column("1")).select_from(listing.model).where(wanted)

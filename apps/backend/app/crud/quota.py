@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.core.errors import ConflictError, DomainError, TooManyRequestsError
 from app.core.permissions import Principal
 from app.crud import user as crud_user
-from app.db.upsert import upsert
+from app.db.dialect import upsert
 from app.models.usage import UsageMonth
 from app.models.user import User
 
@@ -92,7 +92,7 @@ def _count(
     quota = select(User.token_quota).where(User.id == user_id).scalar_subquery()
     consumer = select(User.id, literal(month), literal(tokens, BigInteger)).where(
         User.id == user_id,
-        crud_user.visible_to(actor),
+        crud_user.USERS.visible_to(actor),
         User.is_active,
         User.deleted_at.is_(None),  # The criterion for deleted rows does not reach into an INSERT.
         or_(User.token_quota.is_(None), User.token_quota >= tokens),
@@ -116,7 +116,7 @@ def _refusal(db: Session, *, user_id: int, now: datetime, actor: Principal) -> D
     consumer = db.execute(
         select(
             User.is_active, User.token_quota, tokens_used(month_of(now)).scalar_subquery()
-        ).where(User.id == user_id, crud_user.visible_to(actor))
+        ).where(User.id == user_id, crud_user.USERS.visible_to(actor))
     ).first()
     if consumer is None:
         return ConsumerNotFoundError()

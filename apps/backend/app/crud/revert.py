@@ -1,6 +1,6 @@
 """What one request has changed, taken back: by the rules for whoever changes it by hand."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -16,25 +16,20 @@ from app.core.permissions import Principal
 from app.crud import audit as crud_audit
 from app.crud.batch import in_batches
 from app.crud.bulk import Changes, differences
-from app.crud.chosen import Chosen
-from app.crud.item_bulk import change_items
+from app.crud.chosen import Chosen, Resource
+from app.crud.item_bulk import ITEM
 from app.crud.refusals import Refusals
-from app.crud.user_bulk import change_users
+from app.crud.user_bulk import USER
 from app.models.audit_event import AuditEvent
-from app.models.item import Item
 from app.models.mixins import AuditedRecord
-from app.models.user import User
 from app.schemas.audit import Reverted
 
 _Event = Row[str, str, int | None, int | None]
 
-# By which function many records of a resource are changed at once, and so taken back.
-CHANGE: Final[Mapping[type[AuditedRecord], Callable[..., None]]] = {
-    Item: change_items,
-    User: change_users,
-}
 # Items before users, as whoever changes an item locks its row before its owner's.
-MODELS: Final = {model.audited_as: model for model in CHANGE}
+RESOURCES: Final[Mapping[str, Resource[Any]]] = {
+    resource.listing.model.audited_as: resource for resource in (ITEM, USER)
+}
 # Whether the record was gone before it.
 _WAS_DELETED: Final = {"create": True, "delete": False, "restore": True}
 _REVERTIBLE: Final = frozenset({"update", *_WAS_DELETED})
@@ -74,10 +69,10 @@ def revert_request(db: Session, *, request_id: str, actor: Principal) -> Sequenc
     records = _changed_records(db, request_id)
     reverted: list[Reverted] = []
     now = utc_now()  # One for all, so that those who get the same are written in one statement.
-    for resource_type, model in MODELS.items():
+    for resource_type, resource in RESOURCES.items():
         for ids in in_batches(sorted(records.get(resource_type, ()))):
             pasts = _pasts(db, request_id, resource_type, ids)
-            reverted += _take_back(db, model, pasts, actor, now)
+            reverted += _take_back(db, resource, pasts, actor, now)
     crud_audit.record(
         db,
         action=_REVERT,
@@ -109,7 +104,7 @@ def _changed_records(db: Session, request_id: str) -> Mapping[str, set[int]]:
 
 def _is_revertible(event: _Event) -> bool:
     """Events of earlier releases bear no version: nobody knows what has changed since."""
-    is_change = event.action in _REVERTIBLE and event.resource_type in MODELS
+    is_change = event.action in _REVERTIBLE and event.resource_type in RESOURCES
     return is_change and event.version is not None
 
 
@@ -153,13 +148,13 @@ def _pasts(
 
 def _take_back(
     db: Session,
-    model: type[AuditedRecord],
+    resource: Resource[Any],
     pasts: Mapping[int, _Past],
     actor: Principal,
     now: datetime,
 ) -> Sequence[Reverted]:
-    rows = _lock(db, model, list(pasts))
-    refusals = Refusals(under=model.audited_as)
+    rows = _lock(db, resource.listing.model, list(pasts))
+    refusals = Refusals(under=resource.listing.model.audited_as)
     changes: dict[int, Mapping[str, Any]] = {}
     for record_id, past in pasts.items():
         with refusals.of_row(record_id):
@@ -167,7 +162,7 @@ def _take_back(
     refusals.raise_any()
     chosen = Chosen(list(rows.values()), refusals, {one: one for one in rows})
     reverted = _tell(chosen, changes)
-    CHANGE[model](db, chosen=chosen, changes=changes, actor=actor)
+    resource.change(db, chosen=chosen, changes=changes, actor=actor)
     return reverted
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import BindParameter, ColumnElement, String, bindparam
 
 from app.core.permissions import Principal, Scope
 from app.db.base import Id
-from app.db.binding import with_values
+from app.db.prepared import with_values
 
 ACTOR: Final = bindparam("actor_id", type_=Id)
 ACTORS_DEPARTMENT: Final[BindParameter[str]] = bindparam("actor_department", type_=String)

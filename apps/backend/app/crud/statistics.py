@@ -88,7 +88,7 @@ def _count_users(db: Session, actor: Principal) -> UserFigures:
     """Count each combination once, and add up in Python: one statement for every figure."""
     kinds = (User.is_active, User.is_verified, User.role, User.department_folded)
     counts = select(func.count(), *kinds, spelling_of_department())
-    rows = db.execute(counts.where(crud_user.visible_to(actor)).group_by(*kinds)).all()
+    rows = db.execute(counts.where(crud_user.USERS.visible_to(actor)).group_by(*kinds)).all()
 
     names = {row[4]: row[5] for row in rows}
     active, verified, roles, departments = (_sums(rows, place) for place in range(1, 5))
@@ -115,7 +115,9 @@ def _sums(rows: Iterable[Any], place: int) -> Counter[Any]:
 
 def _count_items(db: Session, actor: Principal) -> ItemFigures:
     rows = db.execute(
-        select(func.count(), Item.status).where(crud_item.visible_to(actor)).group_by(Item.status)
+        select(func.count(), Item.status)
+        .where(crud_item.ITEMS.visible_to(actor))
+        .group_by(Item.status)
     ).all()
     statuses = _sums(rows, 1)
     return ItemFigures(
@@ -143,13 +145,13 @@ def _source(
     """Return when what is counted happened, how it is added up, and which of it the caller sees."""
     match metric:
         case Metric.SIGNUPS:
-            return User.created_at, func.count(), crud_user.visible_to(actor)
+            return User.created_at, func.count(), crud_user.USERS.visible_to(actor)
         case Metric.ITEMS:
-            return Item.created_at, func.count(), crud_item.visible_to(actor)
+            return Item.created_at, func.count(), crud_item.ITEMS.visible_to(actor)
         case Metric.LOGINS:
-            users = select(User.id).where(crud_user.visible_to(actor))
+            users = select(User.id).where(crud_user.USERS.visible_to(actor))
             by_them = and_(AuditEvent.action == "login", AuditEvent.resource_id.in_(users))
             return AuditEvent.at, func.count(), by_them
         case Metric.TOKENS:
             tokens = func.sum(UsageEvent.tokens)
-            return UsageEvent.created_at, tokens, crud_usage.visible_to(actor)
+            return UsageEvent.created_at, tokens, crud_usage.USAGE.visible_to(actor)

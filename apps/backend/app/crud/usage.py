@@ -4,30 +4,22 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from typing import Final
 
-from sqlalchemy import BigInteger, ColumnElement, cast, func, select, true
+from sqlalchemy import BigInteger, cast, func, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.core.errors import NotFoundError, PermissionDeniedError
 from app.core.permissions import Permission, Principal, Scope
 from app.crud import user as crud_user
-from app.crud.export import Export, get_export
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
 from app.crud.quota import consume, month_of, tokens_remaining, tokens_used
-from app.crud.reading import get_record
-from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, RowScopes, seen_by, values_of
+from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, values_of
 from app.models.item import Item
 from app.models.usage import UsageEvent
 from app.models.user import User, ids_of_department
-from app.schemas.export import ExportQuery
 from app.schemas.listing import ListQuery
 from app.schemas.usage import UsageCreate, UsagePublic
 
-USAGE: Final = Listing(
-    model=UsageEvent,
-    columns=public_columns(UsageEvent, UsagePublic),
-    searched=("kind", "note"),
-)
 MAX_KINDS: Final = 100  # Kinds are free text.
 
 
@@ -42,29 +34,25 @@ class ConsumerNotPermittedError(PermissionDeniedError):
     field = "user_id"
 
 
-SEEN: Final[RowScopes] = {
-    Scope.ALL: true(),
-    Scope.DEPARTMENT: UsageEvent.user_id.in_(ids_of_department(ACTORS_DEPARTMENT, member=ACTOR)),
-    Scope.OWN: UsageEvent.user_id == ACTOR,
-}
-
-
-def visible_to(actor: Principal) -> ColumnElement[bool]:
-    return seen_by(actor, SEEN)
-
-
-def get_usage_record(db: Session, *, event_id: int, actor: Principal) -> Record | None:
-    scope, values = SEEN[actor.scope], values_of(actor)
-    return get_record(db, listing=USAGE, record_id=event_id, scope=scope, values=values)
+USAGE: Final = Listing(
+    model=UsageEvent,
+    columns=public_columns(UsageEvent, UsagePublic),
+    searched=("kind", "note"),
+    scopes={
+        Scope.ALL: true(),
+        Scope.DEPARTMENT: UsageEvent.user_id.in_(
+            ids_of_department(ACTORS_DEPARTMENT, member=ACTOR)
+        ),
+        Scope.OWN: UsageEvent.user_id == ACTOR,
+    },
+    missing=UsageNotFoundError,
+    exported_as="usage",
+)
 
 
 def get_usage(db: Session, *, query: ListQuery, actor: Principal) -> Page:
-    scope, values = SEEN[actor.scope], values_of(actor)
+    scope, values = USAGE.scopes[actor.scope], values_of(actor)
     return get_page(db, listing=USAGE, query=query, scope=scope, values=values)
-
-
-def export_usage(*, query: ExportQuery, actor: Principal) -> Export:
-    return get_export(resource_type="usage", listing=USAGE, query=query, scope=visible_to(actor))
 
 
 def record_usage(db: Session, *, usage_in: UsageCreate, actor: Principal) -> Record:
@@ -135,7 +123,7 @@ def get_user_stats(db: Session, *, user_id: int, actor: Principal) -> Record | N
             select(
                 *crud_user.USERS.columns.values(),
                 *(figure.scalar_subquery().label(name) for name, figure in figures.items()),
-            ).where(User.id == user_id, crud_user.visible_to(actor))
+            ).where(User.id == user_id, crud_user.USERS.visible_to(actor))
         )
         .mappings()
         .first()

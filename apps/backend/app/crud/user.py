@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select, true
+from sqlalchemy import ColumnElement, and_, or_, select, true
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -15,14 +15,12 @@ from app.core.security import hash_password, verify_password
 from app.core.text import fold, text_key
 from app.crud import audit as crud_audit
 from app.crud.department import settle_departments, spelling_of_department
-from app.crud.export import Export, get_export
 from app.crud.free_username import drawn, get_taken_usernames, numbered
 from app.crud.letter import send_verification, send_welcome, write_letter
-from app.crud.listing import Listing, Page, Record, get_page, public_columns
+from app.crud.listing import Listing, Page, get_page, public_columns
 from app.crud.one_time_token import withdraw_tokens, withdraw_tokens_of_all
 from app.crud.password import store_password
-from app.crud.reading import get_record
-from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, RowScopes, seen_by, values_of
+from app.crud.scope import ACTOR, ACTORS_DEPARTMENT, values_of
 from app.crud.session import end_sessions, end_sessions_of_all
 from app.crud.user_policy import (
     default_quota,
@@ -31,41 +29,44 @@ from app.crud.user_policy import (
     refuse_forbidden_creation,
     refuse_unwritable,
 )
+from app.db.dialect import take_turns, upsert
 from app.db.integrity import constraint_error
-from app.db.locks import take_turns
-from app.db.upsert import upsert
 from app.models.indexes import present
 from app.models.one_time_token import TokenPurpose
 from app.models.user import EMAIL_UNIQUE, USERNAME_UNIQUE, User
-from app.schemas.export import ExportQuery
 from app.schemas.letter import LetterTemplate
 from app.schemas.listing import ListQuery
 from app.schemas.user import UserCreate, UserPublic, UserUpdate
+
+
+class UserNotFoundError(NotFoundError):
+    code = "USER_NOT_FOUND"
+    text = "There is no such user."
+
 
 USERS: Final = Listing(
     model=User,
     columns=public_columns(User, UserPublic),
     searched=("email", "username", "full_name", "department"),
     alike=frozenset({"email", "username", "department"}),
+    scopes={
+        Scope.ALL: true(),
+        Scope.DEPARTMENT: or_(User.department_folded == ACTORS_DEPARTMENT, User.id == ACTOR),
+        Scope.OWN: User.id == ACTOR,
+    },
+    missing=UserNotFoundError,
+    exported_as=User.audited_as,
+    importable=select(
+        User.email,
+        User.username,
+        User.full_name,
+        User.department,
+        User.role,
+        User.is_active,
+        User.is_verified,
+        User.token_quota,
+    ),
 )
-
-
-# What an import takes.
-IMPORTABLE: Final = select(
-    User.email,
-    User.username,
-    User.full_name,
-    User.department,
-    User.role,
-    User.is_active,
-    User.is_verified,
-    User.token_quota,
-)
-
-
-class UserNotFoundError(NotFoundError):
-    code = "USER_NOT_FOUND"
-    text = "There is no such user."
 
 
 class EmailTakenError(ConflictError):
@@ -107,73 +108,21 @@ class Passwords:
 NO_PASSWORDS: Final = Passwords(new_hash=None, confirmed_hash=None)
 
 
-SEEN: Final[RowScopes] = {
-    Scope.ALL: true(),
-    Scope.DEPARTMENT: or_(User.department_folded == ACTORS_DEPARTMENT, User.id == ACTOR),
-    Scope.OWN: User.id == ACTOR,
-}
-
-
-def visible_to(actor: Principal) -> ColumnElement[bool]:
-    return seen_by(actor, SEEN)
-
-
-def get_user_record(
-    db: Session, *, user_id: int, actor: Principal, in_trash: bool = False
-) -> Record | None:
-    """Find them `in_trash` too."""
-    return get_record(
-        db,
-        listing=USERS,
-        record_id=user_id,
-        scope=SEEN[actor.scope],
-        values=values_of(actor),
-        in_trash=in_trash,
-    )
-
-
-def get_user_for_update(db: Session, *, user_id: int, actor: Principal) -> User | None:
-    """Lock the row, so that what is compared is what is changed."""
-    return db.scalar(_seen(user_id, actor).with_for_update(key_share=True))
-
-
-def get_user_or_deleted_for_update(
-    db: Session, *, user_id: int, actor: Principal, for_good: bool = False
-) -> User | None:
-    """Find them in the trash too. Where they go `for_good`, nobody else may refer to them."""
-    statement = _seen(user_id, actor).with_for_update(key_share=not for_good)
-    return db.scalar(statement.execution_options(include_deleted=True))
-
-
-def _seen(user_id: int, actor: Principal) -> Select[User]:
-    return select(User).where(User.id == user_id, visible_to(actor))
-
-
 def get_user_by_email(db: Session, *, email: str) -> User | None:
     return db.scalar(select(User).where(User.email == email))
 
 
 def get_users(db: Session, *, query: ListQuery, actor: Principal) -> Page:
-    scope, values = SEEN[actor.scope], values_of(actor)
+    scope, values = USERS.scopes[actor.scope], values_of(actor)
     return get_page(db, listing=USERS, query=query, scope=scope, values=values)
 
 
 def get_departments(db: Session, *, q: str, limit: int, actor: Principal) -> Sequence[str | None]:
     """Return those whose name contains the text, each in one spelling, by name."""
     key = User.department_folded
-    wanted = (visible_to(actor), key != "", key.contains(text_key(q), autoescape=True))
+    wanted = (USERS.visible_to(actor), key != "", key.contains(text_key(q), autoescape=True))
     named = select(spelling_of_department()).where(*wanted).group_by(key).order_by(key)
     return db.scalars(named.limit(limit)).all()
-
-
-def export_users(*, query: ExportQuery, actor: Principal) -> Export:
-    return get_export(
-        resource_type=User.audited_as,
-        listing=USERS,
-        query=query,
-        scope=visible_to(actor),
-        importable=IMPORTABLE,
-    )
 
 
 def has_active_admin(db: Session) -> bool:
@@ -236,7 +185,7 @@ def check_passwords(
     Raises UserNotFoundError, FieldsNotPermittedError, PermissionDeniedError,
     PasswordTooEasyError.
     """
-    user = db.scalar(select(User).where(User.id == user_id, visible_to(actor)))
+    user = db.scalar(select(User).where(User.id == user_id, USERS.visible_to(actor)))
     if user is None:
         raise UserNotFoundError
     refuse_forbidden_changes(user, user_in.changes_of(vars(user)), actor)

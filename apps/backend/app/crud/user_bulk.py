@@ -1,18 +1,16 @@
 """Many users at once, by the rules that hold for one."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.core.clock import utc_now
 from app.core.permissions import Principal
 from app.crud.bulk import Changes, differences, update_rows
-from app.crud.chosen import Chosen, get_records, lock_chosen
+from app.crud.chosen import Chosen, Resource
 from app.crud.department import settle_departments
-from app.crud.listing import Record
 from app.crud.user import (
     TAKEN,
     USERS,
@@ -20,64 +18,17 @@ from app.crud.user import (
     EmailTakenError,
     LastAdminError,
     UsernameTakenError,
-    UserNotFoundError,
     follow_email,
     has_admin_beside,
     is_losing_admin,
     shut_out_all,
-    visible_to,
 )
 from app.crud.user_policy import refuse_forbidden_changes
 from app.db.integrity import constraint_error
 from app.models.user import User
-from app.schemas.bulk import Choice
-from app.schemas.user import UserBulkChanges
-
-
-def update_users(
-    db: Session, *, choice: Choice, changes: UserBulkChanges, actor: Principal
-) -> Sequence[Record]:
-    """Raises TooManyRowsError, and what `change_users` raises."""
-    return _give_all(db, choice, changes.changes(), actor)
-
-
-def delete_users(db: Session, *, choice: Choice, actor: Principal) -> Sequence[Record]:
-    """Delete softly. Raises TooManyRowsError, and what `change_users` raises."""
-    return _give_all(db, choice, {"deleted_at": utc_now()}, actor)
-
-
-def restore_users(db: Session, *, choice: Choice, actor: Principal) -> Sequence[Record]:
-    """Bring back from the trash. Raises TooManyRowsError, and what `change_users` raises."""
-    return _give_all(db, choice, {"deleted_at": None}, actor, in_trash=True)
-
-
-def _give_all(
-    db: Session,
-    choice: Choice,
-    values: Mapping[str, Any],
-    actor: Principal,
-    *,
-    in_trash: bool = False,
-) -> Sequence[Record]:
-    chosen = lock_chosen(
-        db,
-        model=User,
-        listing=USERS,
-        choice=choice,
-        scope=visible_to(actor),
-        missing=UserNotFoundError,
-        in_trash=in_trash,
-    )
-    change_users(db, chosen=chosen, changes=dict.fromkeys(chosen.ids, values), actor=actor)
-    return get_records(db, listing=USERS, ids=chosen.ids)
 
 
 def change_users(db: Session, *, chosen: Chosen[User], changes: Changes, actor: Principal) -> None:
-    """Change each user to the values under its id, `deleted_at` among them, or none of them.
-
-    Raises what single changes raise, and BulkRefusedError where rows are refused for several
-    reasons.
-    """
     real = {user.id: differences(user, changes[user.id]) for user in chosen.rows}
     for user in chosen.rows:
         with chosen.of_row(user):
@@ -87,6 +38,9 @@ def change_users(db: Session, *, chosen: Chosen[User], changes: Changes, actor: 
     settle_departments(db, list(real.values()), beside=chosen.ids)
     _write(db, chosen, {user_id: {**changes[user_id], **new} for user_id, new in real.items()})
     _follow(db, chosen, real)
+
+
+USER: Final = Resource(USERS, change_users)
 
 
 def _refuse_forbidden(user: User, changes: Mapping[str, Any], actor: Principal) -> None:

@@ -10,6 +10,7 @@ from app.core.permissions import Principal
 from app.core.text import fold
 from app.crud import user as crud_user
 from app.crud.bulk import insert_rows
+from app.crud.chosen import get_records
 from app.crud.department import settle_departments
 from app.crud.free_username import free_usernames, get_taken
 from app.crud.letter import send_welcomes
@@ -17,7 +18,7 @@ from app.crud.listing import Record
 from app.crud.refusals import Refusals
 from app.db.integrity import ContendedError, constraint_error
 from app.models.user import User
-from app.schemas.user import UserCreate, UserImport
+from app.schemas.user import UserCreate
 
 RUNS: Final = 3  # Of an insertion that others got ahead of, with the same names.
 
@@ -61,9 +62,7 @@ def create_users(
     refuse_taken(db, names={row.index: row.names for row in rows}, refusals=refusals)
     refusals.raise_any()
     ids = insert_users(db, rows=rows, refusals=refusals)
-    found = db.execute(crud_user.USERS.select.where(User.id.in_(ids))).mappings()
-    records = {record["id"]: record for record in found}
-    return [records[user_id] for user_id in ids]
+    return get_records(db, listing=crud_user.USERS, ids=ids)
 
 
 def check_new_users(users_in: Sequence[UserCreate], *, actor: Principal) -> None:
@@ -77,9 +76,9 @@ def _new_users(
     users_in: Sequence[UserCreate], actor: Principal, refusals: Refusals
 ) -> Sequence[NewUser]:
     rows = []
-    seen: set[str | None] = set()
+    seen: set[str] = set()
     for index, user_in in enumerate(users_in):
-        refuse_repeated(index, user_in, seen=seen, refusals=refusals)
+        refuse_repeated(index, vars(user_in), seen=seen, refusals=refusals)
         with refusals.of_row(index):
             values = crud_user.new_user_values(user_in, actor)
             is_named = user_in.username is not None
@@ -88,14 +87,15 @@ def _new_users(
 
 
 def refuse_repeated(
-    index: int, row: UserCreate | UserImport, *, seen: set[str | None], refusals: Refusals
+    index: int, row: Mapping[str, Any], *, seen: set[str], refusals: Refusals
 ) -> None:
     """`seen` are e-mails and user names of earlier rows. No user name holds an @."""
-    if row.email is not None and row.email in seen:
-        refusals.add(index, EmailRepeatedError())
-    if row.username is not None and row.username in seen:
-        refusals.add(index, UsernameRepeatedError())
-    seen |= {row.email, row.username}
+    errors = {"email": EmailRepeatedError, "username": UsernameRepeatedError}
+    given = {name: row[name] for name in errors if row.get(name) is not None}
+    for name, value in given.items():
+        if value in seen:
+            refusals.add(index, errors[name]())
+    seen.update(given.values())
 
 
 def refuse_taken(

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Final
 
 from pydantic_core import PydanticCustomError
 from sqlalchemy.orm import Session
 
 from app.core.permissions import Principal
 from app.crud import user as crud_user
-from app.crud.bulk import differences
 from app.crud.free_username import get_taken
-from app.crud.importing import Chunk, Importing, Values, given_id, lock_records
+from app.crud.importing import Chunk, Importer, Importing, Values, given_id, lock_records
 from app.crud.user_bulk import change_users
 from app.crud.user_creation import (
     NewUser,
@@ -30,49 +30,43 @@ class UserRepeatedError(crud_user.EmailTakenError):
 
 
 def import_users(
-    db: Session,
-    *,
-    chunks: Iterable[Rows],
-    usernames: set[str],
-    on_conflict: OnConflict,
-    actor: Principal,
-) -> Importing:
-    """Write what can be written, and tell of the rest; whoever has asked undoes all or nothing.
-
-    `usernames` are those that stand anywhere in the file: none is given to a row without one.
-    """
-    importing = Importing(on_conflict)
-    seen: set[str | None] = set()
+    db: Session, *, chunks: Iterable[Rows], importing: Importing, actor: Principal
+) -> None:
+    reserved = importing.file.texts_of("username")  # For no row without a name of its own.
+    seen: set[str] = set()
     for chunk in chunks:
         for index, row in chunk.rows.items():
-            refuse_repeated(index, row, seen=seen, refusals=chunk.refusals)
-        _create(db, chunk, usernames, importing, actor)
+            record = chunk.present.get(index)
+            names = vars(row) if record is None else row.differences(vars(record))
+            refuse_repeated(index, names, seen=seen, refusals=chunk.refusals)
+        _create(db, chunk, reserved, importing, actor)
         rows = chunk.to_update(
             importing, exists=crud_user.EmailTakenError, repeated=UserRepeatedError
         )
         _update(db, chunk, rows, importing, actor)
         importing.refusals.take(chunk.refusals)
-    return importing
 
 
 def find_users(db: Session, rows: Mapping[int, Values], *, actor: Principal) -> Mapping[int, User]:
     """Lock the users that rows name, by `id` or else by e-mail; return them by the row's index."""
     ids = {index: given_id(values) for index, values in rows.items()}
     emails = {index: _email_of(rows[index]) for index, one in ids.items() if one is None}
-    scope = crud_user.visible_to(actor)
+    scope = crud_user.USERS.visible_to(actor)
     by_id = lock_records(db, key=User.id, wanted=ids, scope=scope)
     return by_id | lock_records(db, key=User.email, wanted=emails, scope=scope)
 
 
-def _email_of(values: Values) -> str | None:
+def _email_of(values: Values) -> str:
+    """What is no address today may be one that an older release has stored."""
+    email = str(values.get("email"))
     try:
-        return normalise_email(str(values.get("email")).strip())
+        return normalise_email(email.strip())
     except PydanticCustomError:
-        return None
+        return email
 
 
 def _create(
-    db: Session, chunk: Rows, usernames: set[str], importing: Importing, actor: Principal
+    db: Session, chunk: Rows, reserved: set[str], importing: Importing, actor: Principal
 ) -> None:
     rows = chunk.to_create(crud_user.UserNotFoundError)
     # Also of users whom the actor does not see.
@@ -92,7 +86,7 @@ def _create(
             values = crud_user.new_user_values(row.creation(), actor) | {"hashed_password": None}
             new.append(NewUser(index, values, is_named=row.username is not None))
     with chunk.refusals.step() as refusals:
-        insert_users(db, rows=new, refusals=refusals, reserved=usernames)
+        insert_users(db, rows=new, refusals=refusals, reserved=reserved)
         importing.created += len(new)
 
 
@@ -103,9 +97,10 @@ def _update(
     importing: Importing,
     actor: Principal,
 ) -> None:
-    changes = {
-        index: differences(chunk.present[index], row.changes()) for index, row in rows.items()
-    }
+    changes = {index: row.changes_of(vars(chunk.present[index])) for index, row in rows.items()}
     refuse_taken(db, names=changes, refusals=chunk.refusals)
     free = chunk.without_refused(changes)
     chunk.update(importing, free, partial(change_users, db, actor=actor))
+
+
+USER_IMPORTER: Final = Importer(UserImport, find_users, import_users)

@@ -1,5 +1,6 @@
 """How a deleted user comes back or goes for good, and what hangs on a user before that."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -7,10 +8,10 @@ from sqlalchemy import ColumnElement, ScalarSelect, delete, func, select
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
-from app.core.errors import PermissionDeniedError
+from app.core.errors import ConflictError, PermissionDeniedError
 from app.core.permissions import Principal
+from app.crud.records import take_out
 from app.crud.session import is_live
-from app.crud.trash import HasDependentsError, take_out
 from app.crud.user import TAKEN, refuse_losing_last_admin, taken_error
 from app.crud.user_policy import refuse_unwritable
 from app.db.integrity import constraint_error
@@ -31,6 +32,15 @@ _DEPENDENTS: Final = ("items", "items_in_trash", "usage_entries")
 _GO_ALONG: Final = (LoginSession, OneTimeToken, IdempotencyKey, UsageMonth)
 # The client has sent none of the values that were taken.
 _TAKEN_MEANWHILE: Final = {name: partial(error, fields={}) for name, error in TAKEN.items()}
+
+
+class HasDependentsError(ConflictError):
+    code = "HAS_DEPENDENTS"
+    text = "This cannot be purged while something hangs on it: {listed}."
+
+    def __init__(self, dependents: Mapping[str, object]) -> None:
+        counts = (f"{name.replace('_', ' ')} {count}" for name, count in dependents.items())
+        super().__init__(listed=", ".join(counts))
 
 
 class OwnPurgeError(PermissionDeniedError):

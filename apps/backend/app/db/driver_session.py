@@ -28,10 +28,15 @@ class DriverSession(Session):
     _connection: Connection | None = None
 
     def driver_connection(self) -> PoolProxiedConnection | None:
-        """Return PostgreSQL's, and None for SQLite."""
+        """Return PostgreSQL's, and None for SQLite. Raises DBAPIError, and SQLAlchemy's
+        TimeoutError.
+        """
         engine: Any = self.bind
         if self._lent is None and engine.dialect.name == "postgresql":
-            lent: PoolProxiedConnection = _borrow(engine)
+            try:
+                lent: PoolProxiedConnection = engine.raw_connection()
+            except psycopg2.Error as error:
+                raise error_of_driver(error, "", driver=None) from error
             driver: Any = lent.dbapi_connection
             driver.autocommit = True
             lent.info[HELD] = self._first
@@ -97,7 +102,9 @@ class UnitOfWork(DriverSession):
         if self._lent is None:
             return
         driver: Any = self._lent.dbapi_connection
-        if statement == "COMMIT" and (driver is None or _has_failed(driver)):
+        if statement == "COMMIT" and (
+            driver is None or driver.get_transaction_status() == TRANSACTION_STATUS_INERROR
+        ):
             raise RuntimeError("A transaction that has failed cannot be committed.")
         if driver is None:
             return
@@ -117,14 +124,6 @@ class ExportingSession(Session):
     """Reads at length, row by row, in one transaction."""
 
 
-def _borrow(engine: Engine) -> PoolProxiedConnection:
-    """Raises DBAPIError, and SQLAlchemy's TimeoutError."""
-    try:
-        return engine.raw_connection()
-    except psycopg2.Error as error:
-        raise error_of_driver(error, "", driver=None) from error
-
-
 def end_open_transaction(driver: Any, record: ConnectionPoolEntry, _state: object) -> None:
     """Whatever comes back to the pool in the middle of a unit of work has failed."""
     if driver.closed or not driver.autocommit:
@@ -134,10 +133,6 @@ def end_open_transaction(driver: Any, record: ConnectionPoolEntry, _state: objec
             cursor.execute("ROLLBACK")
     record.info.pop(HELD, None)
     driver.autocommit = False
-
-
-def _has_failed(driver: Any) -> bool:
-    return bool(driver.get_transaction_status() == TRANSACTION_STATUS_INERROR)
 
 
 def _is_in_transaction(driver: Any) -> bool:

@@ -41,8 +41,11 @@ def twins_of(model: Any) -> Mapping[str, Column[Any]]:
 
 
 def with_folded(model: type[Base], values: Mapping[str, Any]) -> dict[str, Any]:
-    twins = ((name, twin) for name, twin in twins_of(model).items() if name in values)
-    return {**values, **{twin.name: _fold(twin, values[name]) for name, twin in twins}}
+    folded = dict(values)
+    for name, twin in twins_of(model).items():
+        if name in values:
+            folded[twin.name] = _fold(twin, values[name])
+    return folded
 
 
 def _fold(twin: Column[Any], text: str | None) -> str | None:

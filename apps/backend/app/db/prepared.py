@@ -13,9 +13,10 @@ from functools import cached_property
 from typing import Any, Final
 
 import psycopg2  # type: ignore[import-untyped]  # Ships no types.
-from sqlalchemy import Insert, Select, Update
+from sqlalchemy import BindParameter, ColumnElement, Insert, Select, Update, bindparam
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.sql.visitors import replacement_traverse
 
 from app.db.driver_session import DriverSession, ReadingSession, UnitOfWork
 from app.db.integrity import postgresql
@@ -98,7 +99,8 @@ class Prepared:
         name = None
         if EXPLAINED not in options and self._is_to_be_prepared(lent):
             name = f"backdesk_{self._key}_{secrets.token_hex(4)}"  # It has never heard that one.
-            text = f"PREPARE {name} AS {self._numbered}; {self._execution(name)}"
+            numbered, arguments = self._prepared
+            text = f"PREPARE {name} AS {numbered}; EXECUTE {name}{arguments}"
         else:
             text = self._sql if EXPLAINED in options else self._text(lent)
         with driver.cursor() as cursor:
@@ -117,7 +119,7 @@ class Prepared:
     def _text(self, lent: PoolProxiedConnection) -> str:
         """Say it by name where the connection knows it."""
         name = lent.info.get(_KNOWN, {}).get(self._key)
-        return self._sql if name is None else self._execution(name)
+        return self._sql if name is None else f"EXECUTE {name}{self._prepared[1]}"
 
     def _is_to_be_prepared(self, lent: PoolProxiedConnection) -> bool:
         if not self.has_one_plan or self.runs < RUNS_BEFORE_PREPARED:
@@ -153,18 +155,23 @@ class Prepared:
         return hashlib.sha256(self._sql.encode()).hexdigest()[:16]
 
     @cached_property
-    def _parameters(self) -> Sequence[str]:
-        return list(dict.fromkeys(_PARAMETER.findall(self._sql)))
+    def _prepared(self) -> tuple[str, str]:
+        """Return the text with numbered parameters, and the arguments that stand for them."""
+        names = list(dict.fromkeys(_PARAMETER.findall(self._sql)))
+        text = _PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", self._sql)
+        arguments = ", ".join(f"%({name})s" for name in names)
+        return text, f"({arguments})" if arguments else ""
 
-    @cached_property
-    def _numbered(self) -> str:
-        numbers = {name: f"${number}" for number, name in enumerate(self._parameters, 1)}
-        return _PARAMETER.sub(lambda found: numbers[found[1]], self._sql)
 
-    @cached_property
-    def _places(self) -> str:
-        places = ", ".join(f"%({name})s" for name in self._parameters)
-        return f"({places})" if places else ""
+def with_values(condition: ColumnElement[bool], values: Mapping[str, Any]) -> ColumnElement[bool]:
+    """Return the condition with the values in it, so that it fits into any statement that is not
+    prepared.
+    """
 
-    def _execution(self, name: str) -> str:
-        return f"EXECUTE {name}{self._places}"
+    def replace(element: Any, **_: Any) -> BindParameter[Any] | None:
+        if not isinstance(element, BindParameter) or element.key not in values:
+            return None
+        return bindparam(None, values[element.key], type_=element.type, unique=True)
+
+    bound: ColumnElement[bool] = replacement_traverse(condition, {}, replace)
+    return bound

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core.config import Settings
 from app.core.errors import UnavailableError
 from app.middleware.problem import problem_response
-from app.middleware.raw_headers import PROBES
+from app.middleware.request_context import PROBES
 
 OVERLOADED: Final = "OVERLOADED"
 MAX_ARRIVING_BYTES: Final = 64 * 1024**2
@@ -45,7 +45,7 @@ class AdmissionMiddleware:
             refusal = problem_response(scope, 503, code=OVERLOADED, detail=detail, headers=headers)
             await refusal(scope, receive, send)
         else:
-            if scope["method"] != "GET" and any(name in _OF_BODY for name, _ in scope["headers"]):
+            if scope["method"] != "GET" and not _OF_BODY.isdisjoint(dict(scope["headers"])):
                 receive = self._receiving(receive)
             else:
                 self.in_flight.add(receive)

@@ -25,8 +25,10 @@ DEFAULTS: Final[Mapping[int, tuple[str, str]]] = {
     413: ("BODY_TOO_LARGE", "The request body is too large."),
     431: ("HEADERS_TOO_LARGE", "The headers of the request are too large."),
     500: ("INTERNAL_ERROR", "Something went wrong here. The request id helps to find out what."),
+    501: ("NOT_IMPLEMENTED", "This server does not understand the transfer coding of the body."),
     503: ("UNAVAILABLE", "The service cannot answer right now. Try again in a moment."),
 }
+_IS_PROBLEM: Final = (b"content-type", MEDIA_TYPE.encode())
 _KEPT: Final = {"allow", "retry-after", "www-authenticate", "vary"}
 
 log = structlog.get_logger("backdesk.problem")
@@ -80,9 +82,12 @@ class ProblemMiddleware:
                 return
             if message["type"] == "http.response.start":
                 started = True
-                if message["status"] >= 400 and not _is_problem(message):
+                if message["status"] >= 400 and _IS_PROBLEM not in message["headers"]:
                     replaced = True
-                    await _replace(scope, receive, send, message)
+                    given = Headers(raw=message["headers"])
+                    headers = {name: given[name] for name in _KEPT if name in given}
+                    problem = problem_response(scope, message["status"], headers=headers)
+                    await problem(scope, receive, send)
                     return
             await send(message)
 
@@ -94,13 +99,3 @@ class ProblemMiddleware:
             log.exception("unhandled exception", path=_path(scope), method=scope["method"])
             if not started:
                 await problem_response(scope, 500)(scope, receive, send)
-
-
-def _is_problem(message: Message) -> bool:
-    return (b"content-type", MEDIA_TYPE.encode()) in message["headers"]
-
-
-async def _replace(scope: Scope, receive: Receive, send: Send, message: Message) -> None:
-    given = Headers(raw=message["headers"])
-    headers = {name: given[name] for name in _KEPT if name in given}
-    await problem_response(scope, message["status"], headers=headers)(scope, receive, send)

@@ -13,14 +13,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.config import get_settings
 from app.core.origin import Origin
-from app.middleware.raw_headers import first_header
 
 _CLIENT_ID_LENGTH = 128
 _LONGEST_ADDRESS: Final = 45  # As the columns are that keep it.
 _MOST_PROXIES: Final = 20
 _LONGEST_HOP: Final = 64  # An address with its port, and a zone.
 
+# Asked by address, and whatever else is the matter.
+PROBES: Final = frozenset({"/health", "/health/", "/health/ready", "/health/ready/"})
+
 log = structlog.get_logger("backdesk.access")
+
+
+def first_header(scope: Scope, name: bytes) -> str | None:
+    """Return the header's value; the name is in lower case, as servers hand it over."""
+    for key, value in scope["headers"]:
+        if key == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None
 
 
 def request_id_of(scope: Scope) -> str:

@@ -23,6 +23,7 @@ from pydantic_core import PydanticCustomError
 from app.core.clock import time_zone
 from app.core.config import get_settings
 from app.core.errors import InvalidInputError
+from app.core.spreadsheet import plain_text
 from app.core.text import KEY_LENGTH, fold, trim, visible
 
 FIRST_YEAR: Final = 2
@@ -141,9 +142,16 @@ class InvalidValuesError(InvalidInputError):
 
 
 class SentSchema(InputSchema):
-    """Input about a record that may be there: only fields in `nullable` may be null."""
+    """Input about a record that may be there: only fields in `nullable` may be null.
+
+    The value that a field has already is never refused, though it came by an older release's rules,
+    and is no change. So what was sent is kept, and why it is refused, until the record is at hand.
+    """
 
     nullable: ClassVar[frozenset[str]] = frozenset()
+
+    _sent: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+    _refused: Mapping[str, str] = PrivateAttr(default_factory=dict)  # Texts, by field.
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -153,9 +161,40 @@ class SentSchema(InputSchema):
             raise PydanticCustomError("null_not_allowed", "Must not be empty.")
         return value
 
+    def keep_sent(self, sent: Mapping[str, Any], refused: Mapping[str, str]) -> None:
+        self._sent, self._refused = sent, refused
+
     def changes(self) -> dict[str, Any]:
         """Return the fields that the client sent, read-only ones left aside."""
         return self.model_dump(exclude_unset=True)
+
+    def changes_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what differs from the record. Raises InvalidValuesError."""
+        if refused := self.refused_for(record):
+            raise InvalidValuesError(refused)
+        return self.differences(record)
+
+    def refused_for(self, record: Mapping[str, Any]) -> dict[str, str]:
+        """Return why fields are refused, but for those that the record has so already."""
+        same = self._same_in(record) if self._refused else ()
+        return {name: text for name, text in self._refused.items() if name not in same}
+
+    def differences(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what differs from the record, and can be read."""
+        same = self._same_in(record)
+        return {
+            name: value
+            for name, value in self.changes().items()
+            if name not in same and record.get(name) != value
+        }
+
+    def _same_in(self, record: Mapping[str, Any]) -> set[str]:
+        known = self._sent.keys() & type(self).model_fields & record.keys()
+        return {name for name in known if self._is_same(record[name], self._sent[name])}
+
+    @staticmethod
+    def _is_same(stored: Any, sent: Any) -> bool:
+        return repr(stored) == repr(sent)  # So that true is not 1.
 
 
 def _document_left_out(schema: dict[str, Any], model: type["UpdateSchema"]) -> None:
@@ -168,32 +207,9 @@ def _document_left_out(schema: dict[str, Any], model: type["UpdateSchema"]) -> N
 
 
 class UpdateSchema(SentSchema):
-    """A change: every field may be left out.
-
-    The value that a field has already is never refused, though it came by an older release's rules,
-    and is no change. So what was sent is kept, and why it is refused, until the record is at hand.
-    """
+    """A change: every field may be left out."""
 
     model_config = ConfigDict(json_schema_extra=_document_left_out)
-
-    _sent: Mapping[str, Any] = PrivateAttr(default_factory=dict)
-    _refused: Mapping[str, str] = PrivateAttr(default_factory=dict)  # Texts, by field.
-
-    def keep_sent(self, sent: Mapping[str, Any], refused: Mapping[str, str]) -> None:
-        self._sent, self._refused = sent, refused
-
-    def changes_of(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what differs from the record. Raises InvalidValuesError."""
-        # By `repr`, so that true is not 1.
-        known = self._sent.keys() & type(self).model_fields
-        same = {name for name in known if repr(record.get(name)) == repr(self._sent[name])}
-        if refused := {name: text for name, text in self._refused.items() if name not in same}:
-            raise InvalidValuesError(refused)
-        return {
-            name: value
-            for name, value in self.changes().items()
-            if name not in same and record.get(name) != value
-        }
 
 
 class ImportSchema(SentSchema):
@@ -210,3 +226,8 @@ class ImportSchema(SentSchema):
 
     id: Annotated[RecordId, DIGITS, CELL] | None = Field(None, exclude=True)
     version: Annotated[RecordId, DIGITS, CELL] | None = Field(None, exclude=True)
+
+    @staticmethod
+    def _is_same(stored: Any, sent: Any) -> bool:
+        """As an export writes it. Null and empty text are one in most files."""
+        return plain_text(stored) == plain_text(sent)

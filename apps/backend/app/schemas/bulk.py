@@ -7,10 +7,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from app.core.errors import InvalidInputError
-from app.schemas.base import MAX_BULK, InputSchema, RecordId
-from app.schemas.item import ItemBulkChanges
+from app.schemas.base import MAX_BULK, InputSchema, RecordId, UpdateSchema
 from app.schemas.listing import ListQuery
-from app.schemas.user import UserBulkChanges
 
 
 class TooManyRowsError(InvalidInputError):
@@ -47,12 +45,8 @@ class BulkChoice(InputSchema):
     )
 
 
-class UserBulkUpdate(BulkChoice):
-    changes: UserBulkChanges
-
-
-class ItemBulkUpdate(BulkChoice):
-    changes: ItemBulkChanges
+class BulkUpdate(BulkChoice):
+    changes: UpdateSchema
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,9 +87,7 @@ class ItemImport(ImportSchema):
 
 
 class ItemPublic(Schema):
-    sortable: ClassVar[frozenset[str] | None] = frozenset(
-        {"id", "title", "status", "owner_id", "created_at", "updated_at"}
-    )
+    sortable = frozenset({"id", "title", "status", "owner_id", "created_at", "updated_at"})
 
     id: int
     title: str

@@ -1,6 +1,7 @@
-"""What a client asks of a list, whatever dialect it was asked in."""
+"""What a client asks of a list, whatever dialect it was asked in, or of an export of it."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Literal
 
 # Of `within` and `outside` the values are pairs, the first and the last that are meant: `eq` and
@@ -32,3 +33,19 @@ class ListQuery:
     limit: int
     after: str | None
     deleted: bool = False  # The trash instead of the list.
+
+
+class ExportFormat(StrEnum):
+    CSV = "csv"
+    JSONL = "jsonl"
+    XLSX = "xlsx"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportQuery:
+    """`is_importable` asks for the columns that an import takes, instead of the public ones."""
+
+    rows: ListQuery
+    format: ExportFormat
+    is_importable: bool
+    has_bom: bool

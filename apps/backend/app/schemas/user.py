@@ -95,7 +95,7 @@ FullName = Annotated[_Line, Field(examples=["Ann Lee"])]
 Department = Annotated[_Line, Field(examples=["Sales"])]
 DepartmentName = TypeAliasType("DepartmentName", str)  # So that OpenAPI names it.
 RoleName = Annotated[Role, Field(strict=False)]
-TokenQuota = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER, examples=[100_000])]
+TokenQuota = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER, examples=[100_000]), EMPTY_IS_NULL]
 NewPassword = Annotated[
     str,
     Field(

@@ -94,20 +94,17 @@ def _deliver(letter: OutgoingEmail, token: OneTimeToken | None, mailer: Mailer) 
 
 
 def _write(letter: OutgoingEmail, token: OneTimeToken | None) -> Letter:
-    text = write_text(
+    subject, text, html = write_text(
         letter.template,
         parameters=letter.parameters,
         written_at=letter.created_at,
         token=token_text(token) if token else None,
         expires_at=token.expires_at if token else None,
     )
-    return Letter(_key(letter), letter.recipient, text.subject, text.text, text.html)
-
-
-def _key(letter: OutgoingEmail) -> str:
-    """The same until it is known to have been sent; a letter that an admin sends again is new."""
+    # The same until it is known to have been sent; a letter that an admin sends again is new.
     told_by = (letter.id, letter.created_at, letter.token_id, letter.sent_at)
-    return f"{letter.id}.{hashlib.sha256(repr(told_by).encode()).hexdigest()[:24]}"
+    key = f"{letter.id}.{hashlib.sha256(repr(told_by).encode()).hexdigest()[:24]}"
+    return Letter(key, letter.recipient, subject, text, html)
 
 
 def _fail(letter: OutgoingEmail, error: str) -> str:

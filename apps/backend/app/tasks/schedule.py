@@ -1,25 +1,34 @@
-"""The jobs, and how one is run: by one process at a time, whoever asks for it."""
+"""The jobs, and how one is run: by one process at a time, whoever asks for it. One thread per
+process runs those that are due. Between two looks it holds no connection.
+"""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Event, Thread
 from typing import Any, Final
 
 import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
+from app.core.affinity import roam
 from app.core.clock import utc_now
 from app.core.origin import Origin
 from app.crud import audit as crud_audit
 from app.crud import job as crud_job
 from app.crud.job import JobNotFoundError, JobRunningError, Outcome
 from app.db.borrowing import on_its_own
-from app.db.integrity import cause_of, without_values
+from app.db.integrity import cause_of, domain_error, is_missing_table, without_values
 from app.db.session import read_only, unit_of_work
-from app.tasks.clean_up import clean_up
+from app.tasks.clean_up import apply_retention, clean_up
 from app.tasks.deliver_mail import deliver_mail
-from app.tasks.retention import apply_retention
 
+PAUSE_SECONDS: Final = 2.0
+# A run that takes longer at a shutdown is left behind; once its lease is over, another goes on.
+STOP_SECONDS: Final = 5.0
 LONGEST_WAIT_AFTER_FAILURE: Final = timedelta(minutes=10)
 
 log = structlog.get_logger("backdesk.jobs")
@@ -87,13 +96,14 @@ def run_job(name: str, *, origin: Origin | None = None) -> Outcome:
             started_at = crud_job.claim_job(db, name=name, only_if_due=False)
             if started_at is None:
                 raise JobRunningError(name=name)
-            _note_run(db, name)
+            crud_audit.record(
+                db,
+                action="job_run",
+                resource_type="job",
+                resource_id=None,
+                changes={"name": [None, name]},
+            )
         return _run(job, started_at)
-
-
-def _note_run(db: Session, name: str) -> None:
-    changes = {"name": [None, name]}
-    crud_audit.record(db, action="job_run", resource_type="job", resource_id=None, changes=changes)
 
 
 def due_jobs() -> list[ScheduledJob]:
@@ -131,3 +141,51 @@ def _pause(job: ScheduledJob, outcome: Outcome) -> timedelta:
     if outcome.error is not None:
         return min(job.interval, LONGEST_WAIT_AFTER_FAILURE)
     return job.interval if outcome.is_complete else timedelta()
+
+
+@contextmanager
+def background_jobs(*, pause_seconds: float = PAUSE_SECONDS) -> Iterator[None]:
+    stopping = Event()
+    thread = Thread(target=_work, args=(stopping, pause_seconds), name="jobs", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join(STOP_SECONDS)
+        if thread.is_alive():
+            log.warning("a job does not end; it is left behind")
+
+
+def _work(stopping: Event, pause_seconds: float) -> None:
+    roam()
+    told: str | None = None
+    while not stopping.is_set():
+        try:
+            for job in due_jobs():
+                if stopping.is_set():
+                    return
+                run_if_due(job)
+            told = None
+        except Exception as error:  # noqa: BLE001  Logged; whatever happens, the thread lives on.
+            told = _tell_once(error, told)
+        stopping.wait(pause_seconds)
+
+
+def _tell_once(error: Exception, told: str | None) -> str:
+    """Log what is new; it is not said again at each look."""
+    kind = type(error).__name__
+    if kind == told:
+        return kind
+    if _is_passing(error):
+        log.warning("jobs wait for the database", cause=cause_of(error))
+    else:
+        log.error("jobs cannot be run", **without_values(error))
+    return kind
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the database is gone, busy, or not migrated yet."""
+    if isinstance(error, DBAPIError) and is_missing_table(error):
+        return True
+    return isinstance(error, DBAPIError | PoolTimeoutError) and domain_error(error) is not None

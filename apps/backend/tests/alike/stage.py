@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from app.api.csrf import csrf_token
+from app.api.cookies import csrf_token
 from app.core.clock import utc_now
 from app.core.permissions import Role
 from app.core.security import create_access_token

@@ -116,6 +116,15 @@ def test_login_takes_the_password_to_the_letter(anonymous: TestClient, db: Sessi
     assert statuses == [200, 401, 401, 401]
 
 
+def test_login_takes_percent_signs_in_a_password(anonymous: TestClient, db: Session) -> None:
+    """What stands for itself in a form is no byte of another encoding."""
+    make_ann(db, password="50%ff-wallpaper")
+
+    response = sign_in(anonymous, "annlee", "50%ff-wallpaper")
+
+    assert response.status_code == 200
+
+
 def test_login_compares_passwords_to_their_end(anonymous: TestClient, db: Session) -> None:
     make_ann(db, password="x" * 127 + "a")
 

@@ -28,8 +28,7 @@ from app.models import (
     User,
 )
 from app.schemas.letter import LetterStatus
-from app.tasks.clean_up import clean_up
-from app.tasks.retention import apply_retention
+from app.tasks.clean_up import apply_retention, clean_up
 from tests.assertions import assert_error
 from tests.factories import make_letter, make_one_time_token, make_session, make_user
 from tests.later import later

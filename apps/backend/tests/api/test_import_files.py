@@ -104,6 +104,7 @@ def test_import_items_names_the_line_of_the_file(
         ("title;colour", ["colour"]),
         ("colour\ttitle\tsize", ["colour", "size"]),
         ("titel,beschreibung", ["titel", "beschreibung"]),
+        ("Titel; BESCHREIBUNG ;Title", ["Titel", "BESCHREIBUNG"]),
         ('"title;status"', ["title;status"]),
         ("title|status", ["title|status"]),
     ],

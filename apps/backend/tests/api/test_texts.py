@@ -566,6 +566,52 @@ def test_users_as_an_older_release_left_them_are_imported_unchanged(
     assert ann.version == 1
 
 
+@pytest.mark.parametrize("file_format", ["jsonl", "csv", "xlsx"])
+def test_users_with_an_e_mail_of_an_older_release_are_imported_unchanged(
+    as_admin: TestClient, db: Session, file_format: str
+) -> None:
+    ann = make_user(db, email="an\x01n\x85@example.com", full_name="Ann\x07Lee")
+    query = {"format": file_format, "columns": "importable", "id": str(ann.id)}
+    content = as_admin.get(f"{API}/users/export", params=query).content
+    files = {"file": (f"users.{file_format}", content, "text/plain")}
+    query = {"on_conflict": "update", "format": file_format}
+
+    response = as_admin.post(f"{API}/users/import", files=files, params=query)
+
+    assert response.json() == {"created": 0, "updated": 0, "skipped": 1}, response.text
+    db.refresh(ann)
+    assert (ann.version, ann.email) == (1, "an\x01n\x85@example.com")
+
+
+@pytest.mark.parametrize("kind", ["users", "items"])
+def test_bulk_takes_the_value_that_all_have_from_an_older_release(
+    as_admin: TestClient, admin: User, db: Session, kind: str
+) -> None:
+    field = "full_name" if kind == "users" else "title"
+
+    def make(text: str) -> User | Item:
+        values = {field: text}
+        return make_user(db, **values) if kind == "users" else make_item(db, owner=admin, **values)
+
+    ann, bob, eve = make("Ann\x07"), make("Ann\x07"), make("Eve")
+
+    def change(*records: User | Item, **changes: str) -> Response:
+        body = {"ids": [record.id for record in records], "changes": changes}
+        return as_admin.patch(f"{API}/{kind}/bulk", json=body)
+
+    kept = change(ann, bob, **{field: "Ann\x07"})
+    refused = change(ann, bob, eve, **{field: "Ann\x07"})
+    other = change(ann, bob, **{field: "Ann\x08"})
+    unknown = change(ann, **{field: "Ann\x07", "colour": "red"})
+
+    assert kept.status_code == 200, kept.text
+    assert [(one[field], one["version"]) for one in kept.json()] == [("Ann\x07", 1)] * 2
+    for response in (refused, other):
+        assert_error(response, 422, "INVALID_REQUEST", f"changes.{field}")
+    assert_error(unknown, 422, "INVALID_REQUEST", "changes.colour")
+    assert eve.version == 1
+
+
 @pytest.mark.parametrize("on_conflict", ["error", "update"])
 def test_import_refuses_what_is_no_present_value(
     as_admin: TestClient, admin: User, db: Session, on_conflict: str

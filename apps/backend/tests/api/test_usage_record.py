@@ -82,6 +82,7 @@ def test_record_usage_adds_up(as_user: TestClient, user: User, db: Session) -> N
         ({"tokens": 10**9 + 1}, "tokens"),
         ({"tokens": 1.5}, "tokens"),
         ({"tokens": "30"}, "tokens"),
+        ({"tokens": ""}, "tokens"),
         ({"tokens": True}, "tokens"),
         ({"tokens": None}, "tokens"),
         ({"kind": ""}, "kind"),

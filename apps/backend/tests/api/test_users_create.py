@@ -184,6 +184,13 @@ def test_create_user_refuses_a_user_name_twice_in_any_case(
     assert count_users(db) == 2
 
 
+def test_create_user_takes_an_emptied_quota_as_none(as_admin: TestClient) -> None:
+    response = as_admin.post(URL, json={"email": EMAIL, "token_quota": ""})
+
+    assert response.status_code == 201
+    assert response.json()["token_quota"] is None
+
+
 def test_create_user_takes_e_mail_and_user_name_of_a_deleted_one(
     as_admin: TestClient, db: Session
 ) -> None:

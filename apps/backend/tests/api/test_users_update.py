@@ -145,6 +145,17 @@ def test_update_user_clears_a_field_by_null(as_admin: TestClient, ann: User, fie
     assert response.json()[field] is None
 
 
+@pytest.mark.parametrize("field", ["full_name", "department", "token_quota"])
+def test_update_user_clears_a_field_by_an_emptied_input(
+    as_admin: TestClient, ann: User, field: str
+) -> None:
+    """A form sends an emptied number as an empty text."""
+    response = as_admin.patch(f"{URL}{ann.id}", json={field: ""})
+
+    assert response.status_code == 200
+    assert response.json()[field] is None
+
+
 @pytest.mark.parametrize(
     "field",
     ["email", "username", "role", "is_active", "is_verified", "must_change_password"],

@@ -264,6 +264,25 @@ def test_unclear_framing_is_refused(connection: socket.socket, framing: str, mor
 
 
 @pytest.mark.parametrize(
+    "framing",
+    [
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: GZIP , Chunked",
+        "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: identity, chunked",
+        "Transfer-Encoding: gzip, deflate, chunked",
+    ],
+)
+@pytest.mark.parametrize("more", ["", OFFERS["h2c"]], ids=["plain", "offer"])
+def test_transfer_coding_that_is_not_understood_is_refused(
+    connection: socket.socket, framing: str, more: str
+) -> None:
+    connection.sendall(post("/nowhere", (framing, b"5\r\nhello\r\n0\r\n\r\n" + LAST), more=more))
+
+    assert_refused(connection, 501, "NOT_IMPLEMENTED")
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"0x5\r\nhello",

@@ -21,8 +21,7 @@ from app.db import migrations
 from app.db.session import get_engine, read_only, unit_of_work
 from app.main import create_app
 from app.models import Job
-from app.tasks.background import background_jobs
-from app.tasks.schedule import JOBS, due_jobs, run_if_due
+from app.tasks.schedule import JOBS, background_jobs, due_jobs, run_if_due
 from tests.factories import make_job
 from tests.server import free_port
 from tests.settings import changed_settings

@@ -1,4 +1,5 @@
 import secrets
+import string
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 
 from app.core.config import TOP, Settings
 
+PRINTABLE = string.ascii_letters + string.digits + string.punctuation
 STRONG_KEY = "kR7-vQ2_mX9pL4tZ8wB1nC6yD3fG5hJ0sA"
 PRODUCTION = {
     "ENVIRONMENT": "production",
@@ -64,7 +66,13 @@ def test_settings_of_production_may_be_complete(configure: Configure) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [secrets.token_hex, secrets.token_urlsafe, lambda size: secrets.token_bytes(size).hex()]
+    "make",
+    [
+        secrets.token_hex,
+        secrets.token_urlsafe,
+        lambda size: secrets.token_bytes(size).hex(),
+        lambda size: "".join(secrets.choice(PRINTABLE) for _ in range(size)),
+    ],
 )
 @pytest.mark.parametrize("size", [32, 48, 96])
 def test_settings_take_random_keys(
@@ -157,6 +165,12 @@ def test_settings_know_an_unlimited_quota(configure: Configure) -> None:
         ("SECRET_KEY", "some random text that nobody will guess"),
         ("SECRET_KEY", "YOUR_KEY_GOES_HERE_0123456789_abcdefgh"),
         ("SECRET_KEY", "yoursecretkeyyoursecretkeyyoursecretkey"),
+        ("SECRET_KEY", "todo-fill-this-in-todo-fill-this-in"),
+        ("SECRET_KEY", "FILL_THIS_IN_FILL_THIS_IN_FILL_THIS_IN"),
+        ("SECRET_KEY", "fill-me-in-before-you-start-this-app"),
+        ("SECRET_KEY", "ch4ngeme-ch4ngeme-ch4ngeme-ch4ngeme"),
+        ("SECRET_KEY", "c-h-a-n-g-e-m-e-c-h-a-n-g-e-m-e-1234567"),
+        ("SECRET_KEY", "ch@nge_me_before_you_begin_ch@nge_me"),
         ("SECRET_KEY_PREVIOUS", "0123456789" * 4),
         ("SECRET_KEY_PREVIOUS", "please-set-me-to-something-long-and-good"),
         ("SECRET_KEY_PREVIOUS", "kR7-vQ2_mX9pL4tZ8wB1nC6yD3fG5h"),

@@ -15,6 +15,7 @@ from sqlalchemy import true
 from sqlalchemy.orm import Session
 
 from app.api.listing import ListParameters
+from app.core.permissions import Principal, Role
 from app.crud.counting import Total
 from app.crud.cursor import CursorUnsupportedSortError, InvalidCursorError
 from app.crud.item import ITEMS
@@ -46,6 +47,7 @@ class Thing(Schema):
 
 
 read_things = ListParameters(Thing)
+ANN = Principal(1, 1, Role.USER, None, is_verified=True, must_change_password=False, profile={})
 
 
 def test_long_queries_are_not_kept() -> None:
@@ -67,7 +69,7 @@ def test_long_queries_are_not_kept() -> None:
 def read(**asked: Any) -> ListQuery:
     query = urlencode(asked, doseq=True).encode()
     request = Request({"type": "http", "query_string": query, "headers": []})
-    return read_things(request, None)
+    return read_things(request, ANN)
 
 
 def blamed(**asked: Any) -> set[str]:

@@ -8,7 +8,7 @@ from app.api.credentials import (
     limited_password,
     require_open_registration,
 )
-from app.api.deps import DbSession, SignedInUser, just_signed_in, public
+from app.api.deps import CurrentUser, DbSession, just_signed_in, public
 from app.api.limits import (
     ACCOUNT_ADDRESS,
     limited_by_address,
@@ -102,7 +102,7 @@ def reset_password(hashed_password: HashedReset, db: DbSession, reset: PasswordR
 @hashing.post(
     "/users/me/password", status_code=204, dependencies=[just_signed_in, limited_password]
 )
-def change_my_password(checked: HashedChange, db: DbSession, actor: SignedInUser) -> Response:
+def change_my_password(checked: HashedChange, db: DbSession, actor: CurrentUser) -> Response:
     """Change your own password. It ends your other sessions."""
     crud_account.change_password(
         db, actor=actor, stored=checked.stored, hashed_password=checked.new_hash

@@ -3,14 +3,13 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request, Response
 
-from app.api.deps import CurrentUser, DbSession, limited_by_user, or_not_found, requires
+from app.api.answers import answer_page
+from app.api.deps import CurrentUser, DbSession, or_not_found, requires
 from app.api.dry_run import rehearsable
-from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
+from app.api.exports import add_export_route
 from app.api.idempotency import idempotent
-from app.api.limits import EXPORT
 from app.api.listing import ListParameters
 from app.api.one_visit import LongRoute
-from app.api.pages import answer_page
 from app.api.problems import LIST_ANSWERS, problems
 from app.api.routing import Router
 from app.core.permissions import Permission
@@ -18,7 +17,6 @@ from app.crud import audit as crud_audit
 from app.crud import revert as crud_revert
 from app.crud.listing import Record
 from app.schemas.audit import AuditPublic, Reversal
-from app.schemas.export import ExportQuery
 from app.schemas.listing import ListQuery
 
 router = Router(prefix="/audit", tags=["audit"])
@@ -30,9 +28,7 @@ RequestId = Annotated[
     or_not_found(crud_revert.RequestNotFoundError, pattern="[0-9a-f]{1,32}"),
     Path(pattern=r"^[0-9a-f]{1,32}$", description="As in `X-Request-ID`."),
 ]
-event_export = ExportParameters(event_list, has_importable=False)
 EventListQuery = Annotated[ListQuery, Depends(event_list)]
-EventExportQuery = Annotated[ExportQuery, Depends(event_export)]
 
 
 @router.get(
@@ -69,14 +65,6 @@ def revert_request(db: DbSession, actor: CurrentUser, request_id: RequestId) -> 
 router.include_router(reverting)
 
 
-@router.get(
-    "/export",
-    response_class=Response,
-    responses=EXPORT_ANSWERS,
-    dependencies=[requires(Permission.AUDIT_EXPORT), limited_by_user(EXPORT)],
-    openapi_extra=event_export.openapi(),
+add_export_route(
+    router, crud_audit.EVENTS, event_list, name="audit", permission=Permission.AUDIT_EXPORT
 )
-def export_audit(request: Request, query: EventExportQuery) -> Response:
-    """Download all that the list would show you, as CSV, JSON Lines or XLSX."""
-    export = crud_audit.export_events(query=query)
-    return answer_export(export, name="audit", request=request)

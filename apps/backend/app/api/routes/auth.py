@@ -15,7 +15,7 @@ from app.api.credentials import (
     limited_logout,
     limited_refresh,
 )
-from app.api.deps import DbSession, SignedInUser, just_signed_in, or_not_found, public, uncounted
+from app.api.deps import CurrentUser, DbSession, just_signed_in, or_not_found, public, uncounted
 from app.api.limits import LOGIN_ADDRESS, limited_by_address
 from app.api.media_type import JSON, is_json
 from app.api.one_visit import HashingRoute
@@ -118,7 +118,7 @@ def logout_all(request: Request, named: NamedSession, db: DbSession) -> Response
 
 
 @router.get("/sessions", response_model=list[SessionPublic], dependencies=[just_signed_in])
-def get_my_sessions(db: DbSession, actor: SignedInUser) -> Sequence[dict[str, Any]]:
+def get_my_sessions(db: DbSession, actor: CurrentUser) -> Sequence[dict[str, Any]]:
     """List the devices on which you are signed in, the last used first."""
     return crud_session.get_sessions(db, user_id=actor.id, current_id=actor.session_id)
 
@@ -129,7 +129,7 @@ def get_my_sessions(db: DbSession, actor: SignedInUser) -> Sequence[dict[str, An
     responses=problems(404),
     dependencies=[just_signed_in],
 )
-def end_my_session(session_id: SessionId, db: DbSession, actor: SignedInUser) -> None:
+def end_my_session(session_id: SessionId, db: DbSession, actor: CurrentUser) -> None:
     """Sign out one of your devices."""
     crud_auth.end_own_session(db, session_id=session_id, actor=actor)
 

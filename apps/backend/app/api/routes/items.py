@@ -3,15 +3,15 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request, Response
 
-from app.api.answers import answer_deleted, name_location
-from app.api.deps import CurrentUser, DbSession, Purge, limited_by_user, or_not_found, requires
+from app.api.answers import answer_deleted, answer_page, name_location
+from app.api.bulk import add_bulk_routes
+from app.api.deps import CurrentUser, DbSession, Purge, or_not_found, requires
 from app.api.dry_run import rehearsable
 from app.api.etags import ExpectedVersions, KnownTags, answer_record, tag_of
-from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
+from app.api.exports import add_export_route
 from app.api.idempotency import idempotent
-from app.api.limits import EXPORT
+from app.api.imports import import_router
 from app.api.listing import ListParameters
-from app.api.pages import answer_page
 from app.api.problems import (
     CREATE_RECORD_ANSWERS,
     LIST_ANSWERS,
@@ -23,45 +23,34 @@ from app.api.problems import (
 from app.api.routing import Router
 from app.api.sent import Sent
 from app.core.errors import PermissionDeniedError
-from app.core.permissions import Permission
+from app.core.permissions import Permission, Principal
 from app.crud import item as crud_item
+from app.crud import item_bulk as crud_item_bulk
+from app.crud.item_import import ITEM_IMPORTER
 from app.crud.listing import Record
-from app.crud.versions import refuse_changed, refuse_changed_record
+from app.crud.records import get_record, lock_record, refuse_changed, refuse_changed_record
 from app.models.item import Item
 from app.schemas.base import RecordId
-from app.schemas.export import ExportQuery
-from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
+from app.schemas.item import ItemBulkChanges, ItemBulkCreate, ItemCreate, ItemPublic, ItemUpdate
 from app.schemas.listing import ListQuery
 
 router = Router(prefix="/items", tags=["items"])
-
+imports = import_router(
+    router, ITEM_IMPORTER, public=ItemPublic, permission=Permission.ITEMS_WRITE, named_by="`id`"
+)
 item_list = ListParameters(ItemPublic, trash_for=Permission.ITEMS_WRITE)
-item_export = ExportParameters(item_list, has_importable=True)
 ItemListQuery = Annotated[ListQuery, Depends(item_list)]
-ItemExportQuery = Annotated[ExportQuery, Depends(item_export)]
 ItemId = Annotated[RecordId, or_not_found(crud_item.ItemNotFoundError), Path()]
 
 
 def get_visible_item(item_id: ItemId, db: DbSession, actor: CurrentUser) -> Record:
-    record = crud_item.get_item_record(db, item_id=item_id, actor=actor)
-    if record is None:
-        raise crud_item.ItemNotFoundError
-    return record
-
-
-def get_locked_item(
-    item_id: ItemId, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
-) -> Item:
-    item = crud_item.get_item_for_update(db, item_id=item_id, actor=actor)
-    return _as_expected(db, item, expected)
+    return get_record(db, crud_item.ITEMS, record_id=item_id, actor=actor)
 
 
 def get_item_to_change(
     item_id: ItemId, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
 ) -> Record:
-    record = crud_item.get_item_record(db, item_id=item_id, actor=actor, is_locked=True)
-    if record is None:
-        raise crud_item.ItemNotFoundError
+    record = get_record(db, crud_item.ITEMS, record_id=item_id, actor=actor, is_locked=True)
     refuse_changed_record(db, Item, record_id=item_id, version=record["version"], expected=expected)
     return record
 
@@ -69,8 +58,7 @@ def get_item_to_change(
 def get_item_to_restore(
     item_id: ItemId, db: DbSession, actor: CurrentUser, expected: ExpectedVersions
 ) -> Item:
-    item = crud_item.get_item_or_deleted_for_update(db, item_id=item_id, actor=actor)
-    return _as_expected(db, item, expected)
+    return _get_locked(item_id, db, actor, expected, in_trash=True)
 
 
 def get_item_to_delete(
@@ -80,16 +68,20 @@ def get_item_to_delete(
     expected: ExpectedVersions,
     purge: Purge = False,
 ) -> Item:
-    if not purge:
-        return get_locked_item(item_id, db, actor, expected)
-    if not actor.may(Permission.ITEMS_PURGE):
+    if purge and not actor.may(Permission.ITEMS_PURGE):
         raise PermissionDeniedError
-    return get_item_to_restore(item_id, db, actor, expected)
+    return _get_locked(item_id, db, actor, expected, in_trash=purge)
 
 
-def _as_expected(db: DbSession, item: Item | None, expected: frozenset[int] | None) -> Item:
-    if item is None:
-        raise crud_item.ItemNotFoundError
+def _get_locked(
+    item_id: int,
+    db: DbSession,
+    actor: Principal,
+    expected: frozenset[int] | None,
+    *,
+    in_trash: bool,
+) -> Item:
+    item = lock_record(db, crud_item.ITEMS, record_id=item_id, actor=actor, in_trash=in_trash)
     refuse_changed(db, item, expected=expected)
     return item
 
@@ -132,17 +124,33 @@ def create_item(
     return item
 
 
-@router.get(
-    "/export",
-    response_class=Response,
-    responses=EXPORT_ANSWERS,
-    dependencies=[requires(Permission.ITEMS_EXPORT), limited_by_user(EXPORT)],
-    openapi_extra=item_export.openapi(),
+add_export_route(
+    router, crud_item.ITEMS, item_list, name="items", permission=Permission.ITEMS_EXPORT
 )
-def export_items(request: Request, actor: CurrentUser, query: ItemExportQuery) -> Response:
-    """Download all that the list would show you, as CSV, JSON Lines or XLSX."""
-    export = crud_item.export_items(query=query, actor=actor)
-    return answer_export(export, name="items", request=request)
+
+
+@router.post(
+    "/bulk",
+    status_code=201,
+    response_model=list[ItemPublic],
+    responses=problems(409),
+    dependencies=[requires(Permission.ITEMS_WRITE), rehearsable, idempotent],
+)
+def create_items(db: DbSession, actor: CurrentUser, items_in: ItemBulkCreate) -> Sequence[Record]:
+    """Create up to 1000 items, all or none, by the rules of a single one.
+
+    Refused rows are named by their place, as `items.3.owner_id`.
+    """
+    return crud_item_bulk.create_items(db, items_in=items_in.items, actor=actor)
+
+
+add_bulk_routes(
+    router,
+    crud_item_bulk.ITEM,
+    public=ItemPublic,
+    changes=ItemBulkChanges,
+    permission=Permission.ITEMS_WRITE,
+)
 
 
 @router.get(

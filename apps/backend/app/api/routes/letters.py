@@ -3,10 +3,10 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request, Response
 
+from app.api.answers import answer_page
 from app.api.deps import DbSession, or_not_found, requires
 from app.api.idempotency import idempotent
 from app.api.listing import ListParameters
-from app.api.pages import answer_page
 from app.api.problems import LIST_ANSWERS, problems
 from app.api.routing import Router
 from app.core.permissions import Permission

@@ -5,7 +5,7 @@ from fastapi import Request, Response
 
 from app.api.answers import answer_deleted
 from app.api.credentials import MyHashedPasswords
-from app.api.deps import CurrentUser, DbSession, SignedInUser, just_signed_in, signed_in
+from app.api.deps import CurrentUser, DbSession, just_signed_in, signed_in
 from app.api.dry_run import rehearsable
 from app.api.etags import KnownTags, answer_record
 from app.api.problems import READ_RECORD_ANSWERS, RECORD_ANSWERS, delete_answers, problems
@@ -29,7 +29,7 @@ router = Router(prefix="/users/me", tags=["users"])
     responses=READ_RECORD_ANSWERS,
     dependencies=[just_signed_in],
 )
-def get_me(response: Response, actor: SignedInUser, known: KnownTags) -> Record | Response:
+def get_me(response: Response, actor: CurrentUser, known: KnownTags) -> Record | Response:
     """Show who is signed in."""
     me = actor.profile
     return answer_record(me, tag=tag_of_record(me), known=known, response=response)
@@ -94,7 +94,7 @@ def end_sessions_of_me(db: DbSession, actor: CurrentUser) -> Response:
 
 
 @router.get("/permissions", response_model=UserPermissions, dependencies=[just_signed_in])
-def get_my_permissions(actor: SignedInUser) -> UserPermissions:
+def get_my_permissions(actor: CurrentUser) -> UserPermissions:
     """Tell what a panel may show to whom is signed in."""
     return UserPermissions(
         role=actor.role,

@@ -3,37 +3,30 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request, Response
 
-from app.api.answers import name_location
-from app.api.deps import CurrentUser, DbSession, limited_by_user, or_not_found, requires
-from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
+from app.api.answers import answer_page, name_location
+from app.api.deps import CurrentUser, DbSession, or_not_found, requires
+from app.api.exports import add_export_route
 from app.api.idempotency import idempotent
-from app.api.limits import EXPORT
 from app.api.listing import ListParameters
-from app.api.pages import answer_page
 from app.api.problems import CREATE_ANSWERS, LIST_ANSWERS, problems
 from app.api.routing import Router
 from app.core.permissions import Permission
 from app.crud import usage as crud_usage
 from app.crud.listing import Record
+from app.crud.records import get_record
 from app.schemas.base import RecordId
-from app.schemas.export import ExportQuery
 from app.schemas.listing import ListQuery
 from app.schemas.usage import UsageCreate, UsagePublic, UsageRecorded, UserUsage
 
 router = Router(tags=["usage"])
 
 usage_list = ListParameters(UsagePublic)
-usage_export = ExportParameters(usage_list, has_importable=False)
 UsageListQuery = Annotated[ListQuery, Depends(usage_list)]
-UsageExportQuery = Annotated[ExportQuery, Depends(usage_export)]
 EventId = Annotated[RecordId, or_not_found(crud_usage.UsageNotFoundError), Path()]
 
 
 def get_visible_usage(event_id: EventId, db: DbSession, actor: CurrentUser) -> Record:
-    record = crud_usage.get_usage_record(db, event_id=event_id, actor=actor)
-    if record is None:
-        raise crud_usage.UsageNotFoundError
-    return record
+    return get_record(db, crud_usage.USAGE, record_id=event_id, actor=actor)
 
 
 VisibleUsage = Annotated[Record, Depends(get_visible_usage)]
@@ -74,17 +67,14 @@ def record_usage(
     return event
 
 
-@router.get(
-    "/usage/export",
-    response_class=Response,
-    responses=EXPORT_ANSWERS,
-    dependencies=[requires(Permission.USAGE_EXPORT), limited_by_user(EXPORT)],
-    openapi_extra=usage_export.openapi(),
+add_export_route(
+    router,
+    crud_usage.USAGE,
+    usage_list,
+    name="usage",
+    permission=Permission.USAGE_EXPORT,
+    path="/usage/export",
 )
-def export_usage(request: Request, actor: CurrentUser, query: UsageExportQuery) -> Response:
-    """Download all that the list would show you, as CSV, JSON Lines or XLSX."""
-    export = crud_usage.export_usage(query=query, actor=actor)
-    return answer_export(export, name="usage", request=request)
 
 
 @router.get(

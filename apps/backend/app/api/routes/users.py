@@ -4,16 +4,22 @@ from typing import Annotated, Any
 from fastapi import Depends, Query, Request, Response
 from pydantic import AfterValidator, Field
 
-from app.api.answers import answer_deleted, name_location
-from app.api.credentials import HashedPasswords, NewHashedPassword, hash_new_password
-from app.api.deps import CurrentUser, DbSession, Purge, limited_by_user, requires, signed_in
+from app.api.answers import answer_deleted, answer_page, name_location
+from app.api.bulk import add_bulk_routes
+from app.api.credentials import (
+    HashedPasswords,
+    NewHashedPassword,
+    NewHashedPasswords,
+    hash_new_password,
+    hash_new_passwords,
+)
+from app.api.deps import CurrentUser, DbSession, Purge, requires, signed_in
 from app.api.dry_run import rehearsable
 from app.api.etags import KnownTags, answer_record
-from app.api.exports import EXPORT_ANSWERS, ExportParameters, answer_export
+from app.api.exports import add_export_route
 from app.api.idempotency import idempotent
-from app.api.limits import EXPORT
+from app.api.imports import import_router
 from app.api.listing import ListParameters
-from app.api.pages import answer_page
 from app.api.problems import (
     CREATE_RECORD_ANSWERS,
     LIST_ANSWERS,
@@ -39,24 +45,39 @@ from app.crud import auth as crud_auth
 from app.crud import item as crud_item
 from app.crud import session as crud_session
 from app.crud import user as crud_user
+from app.crud import user_creation as crud_user_creation
 from app.crud import user_trash as crud_user_trash
 from app.crud.listing import Record
+from app.crud.user_bulk import USER
+from app.crud.user_import import USER_IMPORTER
 from app.models.user import User
 from app.schemas.auth import SessionPublic
 from app.schemas.base import DIGITS, MAX_BULK, refuse_unstorable_text
-from app.schemas.export import ExportQuery
 from app.schemas.item import ItemPublic
 from app.schemas.listing import ListQuery
 from app.schemas.usage import UserWithStats
-from app.schemas.user import Count, DepartmentName, UserCreate, UserImpact, UserPublic, UserUpdate
+from app.schemas.user import (
+    Count,
+    DepartmentName,
+    UserBulkChanges,
+    UserBulkCreate,
+    UserCreate,
+    UserImpact,
+    UserPublic,
+    UserUpdate,
+)
 
 router = Router(prefix="/users", tags=["users"])
-
+imports = import_router(
+    router,
+    USER_IMPORTER,
+    public=UserPublic,
+    permission=Permission.USERS_WRITE,
+    named_by="`id`\nor else e-mail",
+)
 user_list = ListParameters(UserPublic, trash_for=Permission.USERS_WRITE)
 item_list = ListParameters(ItemPublic, trash_for=Permission.ITEMS_WRITE)
-user_export = ExportParameters(user_list, has_importable=True)
 UserListQuery = Annotated[ListQuery, Depends(user_list)]
-UserExportQuery = Annotated[ExportQuery, Depends(user_export)]
 ItemListQuery = Annotated[ListQuery, Depends(item_list)]
 
 
@@ -103,17 +124,9 @@ def create_user(
     return user
 
 
-@router.get(
-    "/export",
-    response_class=Response,
-    responses=EXPORT_ANSWERS,
-    dependencies=[requires(Permission.USERS_EXPORT), limited_by_user(EXPORT)],
-    openapi_extra=user_export.openapi(),
+add_export_route(
+    router, crud_user.USERS, user_list, name="users", permission=Permission.USERS_EXPORT
 )
-def export_users(request: Request, actor: CurrentUser, query: UserExportQuery) -> Response:
-    """Download all that the list would show you, as CSV, JSON Lines or XLSX."""
-    export = crud_user.export_users(query=query, actor=actor)
-    return answer_export(export, name="users", request=request)
 
 
 @router.get(
@@ -136,6 +149,42 @@ def get_departments(
 ) -> Sequence[str | None]:
     """Suggest departments of the users whom you may see, by name, each in one spelling."""
     return crud_user.get_departments(db, q=q, limit=limit, actor=actor)
+
+
+@router.post(
+    "/bulk",
+    status_code=201,
+    response_model=list[UserPublic],
+    responses=problems(409),
+    dependencies=[
+        requires(Permission.USERS_WRITE),
+        Depends(hash_new_passwords),
+        rehearsable,
+        idempotent,
+    ],
+)
+def create_users(
+    hashed_passwords: NewHashedPasswords,
+    db: DbSession,
+    actor: CurrentUser,
+    users_in: UserBulkCreate,
+) -> Sequence[Record]:
+    """Create up to 1000 users, all or none, by the rules of a single one.
+
+    Refused rows are named by their place, as `items.3.email`.
+    """
+    return crud_user_creation.create_users(
+        db, users_in=users_in.items, hashed_passwords=hashed_passwords, actor=actor
+    )
+
+
+add_bulk_routes(
+    router,
+    USER,
+    public=UserPublic,
+    changes=UserBulkChanges,
+    permission=Permission.USERS_WRITE,
+)
 
 
 @router.get(

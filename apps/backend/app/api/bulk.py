@@ -1,18 +1,33 @@
-"""Which records a bulk request is about, read from its body."""
+"""Many records in one request: the routes that change, delete and restore them, and which they are.
+
+All or nothing: a refusal names each row that it is for.
+"""
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, Final
+from types import GenericAlias
+from typing import Annotated, Any, Final
 
 from fastapi.exceptions import RequestValidationError
+from pydantic import WrapValidator, create_model
 
+from app.api.deps import CurrentUser, DbSession, requires
+from app.api.dry_run import rehearsable
+from app.api.idempotency import idempotent
 from app.api.listing import ListParameters
+from app.api.problems import problems
+from app.api.routing import Router
+from app.api.sent import read_sent
 from app.core.clock import utc_now
+from app.core.permissions import Permission
 from app.core.text import fold
-from app.schemas.base import MAX_BULK, MAX_SAFE_INTEGER
-from app.schemas.bulk import BulkChoice, Choice, TooManyRowsError
+from app.crud import chosen as crud_chosen
+from app.crud.chosen import Resource
+from app.crud.listing import Record
+from app.schemas.base import MAX_BULK, MAX_SAFE_INTEGER, Schema, UpdateSchema
+from app.schemas.bulk import BulkChoice, BulkUpdate, Choice, TooManyRowsError
 from app.schemas.listing import Filter, ListQuery
 
 _NEGATIONS: Final = frozenset({"ne", "outside"})
@@ -22,6 +37,62 @@ _COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "lt": operator.lt,
     "lte": operator.le,
 }
+
+
+def add_bulk_routes(
+    router: Router,
+    resource: Resource[Any],
+    *,
+    public: type[Schema],
+    changes: type[UpdateSchema],
+    permission: Permission,
+) -> None:
+    """Mount them, with a body for `changes` that is named after the model."""
+    listed, names = ListParameters(public), router.prefix.strip("/")
+    changes_as_sent: Any = Annotated[changes, WrapValidator(read_sent)]
+    body_schema = create_model(
+        f"{resource.listing.model.__name__}BulkUpdate", __base__=BulkUpdate, changes=changes_as_sent
+    )
+    of_all: Any = {"response_model": GenericAlias(list, public), "responses": problems(404, 409)}
+    is_written = [requires(permission), rehearsable]
+
+    def update_records(db: DbSession, actor: CurrentUser, body: BulkUpdate) -> Sequence[Record]:
+        choice, changes = read_choice(body, listed), body.changes
+        return crud_chosen.update_records(db, resource, choice=choice, changes=changes, actor=actor)
+
+    update_records.__annotations__["body"] = body_schema
+    router.patch(
+        "/bulk",
+        name=f"update_{names}",
+        dependencies=is_written,
+        description=f"Change up to 1000 {names} alike, or none of them, "
+        "by the rules that hold for one.",
+        **of_all,
+    )(update_records)
+
+    @router.post(
+        "/bulk/delete",
+        name=f"delete_{names}",
+        dependencies=[*is_written, idempotent],
+        description=f"Delete up to 1000 {names} softly, or none of them, "
+        "and return them as they were left.",
+        **of_all,
+    )
+    def delete_records(db: DbSession, actor: CurrentUser, body: BulkChoice) -> Sequence[Record]:
+        choice = read_choice(body, listed)
+        return crud_chosen.delete_records(db, resource, choice=choice, actor=actor)
+
+    @router.post(
+        "/bulk/restore",
+        name=f"restore_{names}",
+        dependencies=[*is_written, idempotent],
+        description=f"Bring up to 1000 deleted {names} back, or none of them. "
+        "A filter finds them in the trash.",
+        **of_all,
+    )
+    def restore_records(db: DbSession, actor: CurrentUser, body: BulkChoice) -> Sequence[Record]:
+        choice = read_choice(body, listed)
+        return crud_chosen.restore_records(db, resource, choice=choice, actor=actor)
 
 
 def read_choice(body: BulkChoice, parameters: ListParameters) -> Choice:
