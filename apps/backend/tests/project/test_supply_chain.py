@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 from typing import Final
@@ -12,8 +13,9 @@ from typing import Final
 import pytest
 
 import launcher
+from app import __version__
 from tests.absent import leave_out
-from tests.project.markdown import TOP
+from tests.project.markdown import BACKEND, TOP
 from tests.project.tools import require_tool
 from tests.server import free_port
 
@@ -186,12 +188,26 @@ def test_audit_without_an_answer_is_a_failure_of_its_own() -> None:
     assert gate.index("NOT CHECKED HERE") > gate.index("in a fresh clone")  # At the very end.
 
 
+@pytest.mark.parametrize("file", ["ci.yml", "dependencies.yml"])
+def test_workflow_keeps_to_the_schema(file: str) -> None:
+    require_tool("check_jsonschema")
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
+    workflow = TOP / ".github" / "workflows" / file
+
+    subprocess.run([*command, "vendor.github-workflows", workflow], check=True, timeout=120)
+
+
+def test_workflow_runs_the_gate_for_every_change() -> None:
+    text = (TOP / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+
+    assert re.search(r"(?m)^ +- run: .*\.ci/run$", text)
+    assert re.search(r"(?m)^  pull_request:$", text)
+    assert "continue-on-error" not in text
+
+
 def test_workflow_asks_for_holes_each_week_and_with_each_lock() -> None:
     workflow = TOP / ".github" / "workflows" / "dependencies.yml"
     text = workflow.read_text(encoding="utf-8")
-    require_tool("check_jsonschema")
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
-    subprocess.run([*command, "vendor.github-workflows", workflow], check=True, timeout=120)
 
     assert re.search(r"(?m)^ +- run: python3 manage.py audit$", text)
     assert re.search(r"(?m)^ +- cron: ", text)
@@ -215,3 +231,22 @@ def test_gate_runs(command: str) -> None:
     gate = (TOP / ".ci" / "run").read_text(encoding="utf-8")
 
     assert re.search(rf"^[^#\n]*\bmanage\.py {command}\b", gate, re.MULTILINE)
+
+
+# --- The version.
+
+
+def test_version_stands_in_one_place() -> None:
+    project = tomllib.loads((BACKEND / "pyproject.toml").read_text(encoding="utf-8"))
+
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "app.__version__"}
+
+
+def test_changelog_knows_the_version_and_what_comes_next() -> None:
+    text = (TOP / "CHANGELOG.md").read_text(encoding="utf-8")
+
+    first, newest = re.findall(r"(?m)^## \[([\w.]+)\]( - \d{4}-\d\d-\d\d)?$", text)[:2]
+    assert first == ("Unreleased", "")
+    assert newest[0] == __version__
+    assert newest[1] != ""
