@@ -240,13 +240,18 @@ def attempt(command: Sequence[str | Path], *, total: int = 0) -> str:
         for line in process.stdout or ():
             last.append(line)
             if has_bar and line.startswith((b"Collecting ", b"Ignoring ", b"Requirement already")):
-                done += 1
-                bar = "#" * (30 * done // total)
-                print(f"[{bar:30}] {done}/{total}", end="\r", file=sys.stderr)
+                done = min(done + 1, total)
+                show_bar(done, total)
     if has_bar:
+        show_bar(done if process.returncode else total, total)
         print(file=sys.stderr)
     said = b"".join(last).decode(errors="replace").strip() or f"{command[0]} failed."
     return said if process.returncode else ""
+
+
+def show_bar(done: int, total: int) -> None:
+    bar = "#" * (30 * done // total)
+    print(f"[{bar:30}] {done}/{total}", end="\r", file=sys.stderr, flush=True)
 
 
 def refuse(problem: str) -> None:
