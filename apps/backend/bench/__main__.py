@@ -27,7 +27,7 @@ from bench.places import PICTURE
 from bench.plan import MissingToolError, Plan, full_plan, smoke_plan
 from bench.preparing import filled_database, say
 from bench.profiling import profile
-from bench.report import Report, table
+from bench.report import LOWER_IS_BETTER, Report, table
 from bench.rounds import FailedRequestsError
 
 REFUSALS = (DifferentError, FailedRequestsError, MissingToolError, NotBorneError, NotHereError)
@@ -59,13 +59,13 @@ def work_of(options: Namespace) -> Callable[[Server], None]:
 
 def show(plan: Plan, server: Server) -> None:
     report = compare(plan, server)
-    print(report.overview())
+    print(f"{LOWER_IS_BETTER}\n\n{report.overview()}")
     keep(report, plan)
 
 
 def show_growth(plan: Plan, sizes: tuple[int, int], server: Server) -> None:
     report = grow(plan, sizes, server)
-    print(f"{report.overview()}\n\n{report.remark}")
+    print(f"{LOWER_IS_BETTER}\n\n{report.overview()}\n\n{report.remark}")
     keep(report, plan)
 
 
@@ -88,7 +88,7 @@ def show_profile(options: Namespace, server: Server) -> None:
         found = profile(made, Rows(options.items))
     PICTURE.parent.mkdir(exist_ok=True)
     PICTURE.write_text(draw(found))
-    print(table(["microseconds", *found], lines_of(found)))
+    print(table(["microseconds; lower is better", *found], lines_of(found)))
     print(f"\nDrawn in {PICTURE}")
 
 

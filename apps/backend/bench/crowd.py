@@ -31,9 +31,9 @@ PATIENT: Final = (
 )
 OWED: Final = (Outcome.FAILED, Outcome.BROKEN, Outcome.HUNG)
 LEGEND: Final = (
-    "Milliseconds are those of accepted requests alone, as their clients saw them. Refused is a 503"
-    " that says when to come again; failed, any other answer from 400 on; broken, a connection lost"
-    f" or not made; hung, no answer within {PATIENCE_SECONDS} s."
+    "Fewer milliseconds are better. They are those of accepted requests alone, as their clients saw"
+    " them. Refused is a 503 that says when to come again; failed, any other answer from 400 on;"
+    f" broken, a connection lost or not made; hung, no answer within {PATIENCE_SECONDS} s."
 )
 
 

@@ -11,6 +11,9 @@ from bench.figures import Spread, paired_ratios, spread
 from bench.rounds import Sample
 from bench.systems import System
 
+LOWER_IS_BETTER: Final = (
+    "Processor time per request, as a multiple of the first line's. Lower is better."
+)
 LEGEND: Final = (
     "Application and database together, divided round by round by what the first line's system"
     " took; the median of the rounds. Over 1 is dearer, under 1 cheaper."

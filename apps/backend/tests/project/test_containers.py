@@ -23,7 +23,7 @@ COMPOSE: Final = (TOP / "docker-compose.yml").read_text(encoding="utf-8")
 # Compose makes the database's address of these.
 OF_COMPOSE: Final = {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"}
 OTHER_NAMES: Final = {"BACKEND_CORS_ORIGINS"}  # Of ALLOWED_ORIGINS.
-SERVICES: Final = ("db", "redis", "migrate", "backend")
+SERVICES: Final = ("db", "redis", "migrate", "backend", "mail")
 
 
 def test_container_starts_a_command_that_exists() -> None:
@@ -48,11 +48,11 @@ def test_port_is_the_same_everywhere() -> None:
     (served,) = re.findall(r'"--port", "(\d+)"', DOCKERFILE)
     (exposed,) = re.findall(r"^EXPOSE (\d+)$", DOCKERFILE, re.MULTILINE)
     (asked,) = re.findall(r"http://127\.0\.0\.1:(\d+)/health\b", DOCKERFILE)
-    (published,) = re.findall(r'^      - "127\.0\.0\.1:(\d+):(\d+)"$', COMPOSE, re.MULTILINE)
+    (published,) = re.findall(r'"127\.0\.0\.1:(\d+):(\d+)"', service("backend"))
 
     assert published == ("8080", served)
     assert served == exposed == asked
-    assert f"PUBLIC_URL:-http://127.0.0.1:{published[0]}}}" in COMPOSE
+    assert f"PUBLIC_URL=http://127.0.0.1:{published[0]} " in COMPOSE
 
 
 def test_health_check_asks_a_route_that_exists() -> None:
@@ -79,7 +79,13 @@ def test_compose_has_no_defaults_of_its_own_but_these() -> None:
     defaults = dict(re.findall(r"\$\{([A-Z0-9_]+):-([^}]+)\}", COMPOSE))
 
     own = {name: value for name, value in defaults.items() if name not in OF_COMPOSE}
-    assert own == {"PUBLIC_URL": "http://127.0.0.1:8080"}
+    assert own == {"ENVIRONMENT": "production"}
+
+
+def test_compose_asks_for_what_has_no_safe_default() -> None:
+    asked_for = set(re.findall(r"\$\{([A-Z0-9_]+):\?", COMPOSE))
+
+    assert asked_for == {"SECRET_KEY", "PUBLIC_URL", "POSTGRES_PASSWORD"}
 
 
 def test_service_is_named_as_the_documents_name_it() -> None:
@@ -182,15 +188,22 @@ def test_service_is_given_back_only_what_postgresql_starts_with() -> None:
     given = {name: listed(service(name), "cap_add") for name in SERVICES}
 
     needed = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
-    assert given == {"db": needed, "redis": [], "migrate": [], "backend": []}
+    assert {name: rights for name, rights in given.items() if rights} == {"db": needed}
 
 
-@pytest.mark.parametrize("name", ["redis", "migrate", "backend"])
+@pytest.mark.parametrize("name", ["redis", "migrate", "backend", "mail"])
 def test_service_writes_to_memory_alone(name: str) -> None:
     text = service(name)
 
     assert re.search(r"^ +read_only: true$", text, re.MULTILINE)
-    assert len(listed(text, "tmpfs")) == 1
+    (folder,) = listed(text, "tmpfs")
+    assert re.search(r":size=\d+m\b", folder)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_service_has_limits_of_memory_and_processes(name: str) -> None:
+    assert re.search(r"^ +mem_limit: \d+[gm]$", service(name), re.MULTILINE)
+    assert re.search(r"^ +pids_limit: \d+$", service(name), re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -205,6 +218,7 @@ def test_service_is_reached_from_this_machine_at_most() -> None:
     published = {name: listed(service(name), "ports") for name in SERVICES}
 
     assert published.pop("backend") == ['"127.0.0.1:8080:8000"']
+    assert published.pop("mail") == ['"127.0.0.1:8025:8025"']
     assert set(map(tuple, published.values())) == {()}
 
 

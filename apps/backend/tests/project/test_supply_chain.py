@@ -5,20 +5,23 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
-from types import ModuleType
 from typing import Final
 
 import pytest
 
+import launcher
+from app import __version__
 from tests.absent import leave_out
-from tests.project.markdown import TOP
+from tests.project.markdown import BACKEND, TOP
 from tests.project.tools import require_tool
 from tests.server import free_port
 
 LOCKS: Final = {
     "requirements.txt": "test.in",
+    "requirements/run.txt": "run.in",
     "requirements/dev.txt": "dev.in",
     "requirements/peers.txt": "peers.in",
 }
@@ -64,14 +67,23 @@ def asked_for(source: str) -> set[str]:
 
 
 def test_locks_agree() -> None:
-    app, tools, _ = (locked(lock) for lock in LOCKS)
+    app, image, tools, _ = (locked(lock) for lock in LOCKS)
 
     assert {name: tools.get(name) for name in app} == app
+    assert {name: app.get(name) for name in image} == image
+
+
+def test_image_installs_no_test_packages() -> None:
+    asked = asked_for("test.in") - asked_for("run.in")
+
+    assert {"pytest", "httpx2"} <= asked
+    assert asked & locked("requirements/run.txt").keys() == set()
+    assert "requirements/run.txt" in (TOP / "apps" / "backend" / "Dockerfile").read_text()
 
 
 def test_peers_run_on_the_same_versions() -> None:
     """What both have is the same, so that the benchmark compares no versions."""
-    app, _, peers = (locked(lock) for lock in LOCKS)
+    app, _, _, peers = (locked(lock) for lock in LOCKS)
 
     shared = app.keys() & peers.keys()
     assert {name: version(peers[name]) for name in shared} == {
@@ -133,7 +145,8 @@ def test_install_refuses_a_requirement_without_a_hash(pip: Path, tmp_path: Path)
 
 
 def test_everything_is_installed_by_hash() -> None:
-    places = (TOP / "manage.py", TOP / "apps" / "backend" / "Dockerfile")
+    backend = TOP / "apps" / "backend"
+    places = (backend / "launcher.py", backend / "Dockerfile")
     installs = [place.read_text(encoding="utf-8").count("--require-hashes") for place in places]
 
     assert min(installs) > 0
@@ -161,40 +174,45 @@ def test_list_names_every_package_with_its_hashes(tmp_path: Path) -> None:
 def test_audit_does_not_take_silence_for_good_news(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
 
-    assert not load_manage().knows_holes()
+    assert not launcher.knows_holes()
 
 
 def test_audit_without_an_answer_is_a_failure_of_its_own() -> None:
-    source = (TOP / "manage.py").read_text(encoding="utf-8")
+    source = Path(launcher.__file__).read_text(encoding="utf-8")
     gate = (TOP / ".ci" / "run").read_text(encoding="utf-8")
 
-    not_run = load_manage().NOT_RUN
+    not_run = launcher.NOT_RUN
     assert not_run not in {0, 1, 2}
     assert re.search(r"if not knows_holes\(\):\s+stop\([^)]*code=NOT_RUN", source)
     assert f'[ "$audited" = {not_run} ]' in gate
     assert gate.index("NOT CHECKED HERE") > gate.index("in a fresh clone")  # At the very end.
 
 
+@pytest.mark.parametrize("file", ["ci.yml", "dependencies.yml"])
+def test_workflow_keeps_to_the_schema(file: str) -> None:
+    require_tool("check_jsonschema")
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
+    workflow = TOP / ".github" / "workflows" / file
+
+    subprocess.run([*command, "vendor.github-workflows", workflow], check=True, timeout=120)
+
+
+def test_workflow_runs_the_gate_for_every_change() -> None:
+    text = (TOP / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+
+    assert re.search(r"(?m)^ +- run: .*\.ci/run$", text)
+    assert re.search(r"(?m)^  pull_request:$", text)
+    assert "continue-on-error" not in text
+
+
 def test_workflow_asks_for_holes_each_week_and_with_each_lock() -> None:
     workflow = TOP / ".github" / "workflows" / "dependencies.yml"
     text = workflow.read_text(encoding="utf-8")
-    require_tool("check_jsonschema")
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
-    subprocess.run([*command, "vendor.github-workflows", workflow], check=True, timeout=120)
 
     assert re.search(r"(?m)^ +- run: python3 manage.py audit$", text)
     assert re.search(r"(?m)^ +- cron: ", text)
     assert text.count('"requirements.txt", "requirements/**"') == 2
     assert "continue-on-error" not in text
-
-
-def load_manage() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("manage", TOP / "manage.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 # --- The gate.
@@ -213,3 +231,22 @@ def test_gate_runs(command: str) -> None:
     gate = (TOP / ".ci" / "run").read_text(encoding="utf-8")
 
     assert re.search(rf"^[^#\n]*\bmanage\.py {command}\b", gate, re.MULTILINE)
+
+
+# --- The version.
+
+
+def test_version_stands_in_one_place() -> None:
+    project = tomllib.loads((BACKEND / "pyproject.toml").read_text(encoding="utf-8"))
+
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "app.__version__"}
+
+
+def test_changelog_knows_the_version_and_what_comes_next() -> None:
+    text = (TOP / "CHANGELOG.md").read_text(encoding="utf-8")
+
+    first, newest = re.findall(r"(?m)^## \[([\w.]+)\]( - \d{4}-\d\d-\d\d)?$", text)[:2]
+    assert first == ("Unreleased", "")
+    assert newest[0] == __version__
+    assert newest[1] != ""
