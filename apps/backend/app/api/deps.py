@@ -45,8 +45,10 @@ class PasswordChangeRequiredError(PermissionDeniedError):
 def or_not_found(error: type[NotFoundError], *, pattern: str = r"-?\d+") -> WrapValidator:
     """For an id in a path: where something else stands, such as a word, there is no such record."""
 
+    is_id = re.compile(pattern, re.ASCII).fullmatch
+
     def read(value: Any, read_id: ValidatorFunctionWrapHandler) -> Any:
-        if not re.fullmatch(pattern, str(value), re.ASCII):
+        if not is_id(str(value)):
             raise error
         return read_id(value)
 
@@ -193,7 +195,7 @@ async def anyone_uncounted() -> None:
 
 public: Final = Depends(anyone)
 uncounted: Final = Depends(anyone_uncounted)
-# Declare that a route asks for no permission beyond a login; the second, also of the few routes
-# that somebody needs who has to choose another password.
+# Declare that a route asks for no permission beyond a login; `just_signed_in` also admits users who
+# must change their password.
 signed_in: Final = Depends(check_must_change_password)
 just_signed_in: Final = Depends(get_current_user)

@@ -67,7 +67,7 @@ def sharer_of(request: Request) -> str:
     if scheme.lower() != "bearer":
         token = request.cookies.get(access_cookie(), "")
     try:
-        return _user_of(token)
+        return _user_of(token.strip())
     except InvalidTokenError:
         origin: Origin | None = getattr(request.state, "origin", None)
         return f"address:{_network_of(origin.address or '')}" if origin is not None else ""

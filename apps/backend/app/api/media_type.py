@@ -1,4 +1,4 @@
-import json
+import codecs
 from collections.abc import Collection
 from email.message import Message
 from urllib.parse import unquote_to_bytes
@@ -10,6 +10,7 @@ from app.core.text import is_utf8
 
 JSON = "application/json"
 UPLOAD = "multipart/form-data"
+_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 FORMS = {"application/x-www-form-urlencoded", UPLOAD}
 
 
@@ -31,7 +32,7 @@ async def refuse_other_media_type(request: Request, *, is_form: bool) -> None:
         raise UnsupportedMediaTypeError(wanted=wanted)
     # Python's own readers would take JSON in UTF-16, and any byte in a form.
     if not is_form:
-        is_readable = json.detect_encoding(body).startswith("utf-8")
+        is_readable = 0 not in body[:2] and not body.startswith(_MARKS)
     else:
         is_readable = is_utf8(body if UPLOAD in content_type else unquote_to_bytes(body))
     if not is_readable:

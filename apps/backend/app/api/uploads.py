@@ -8,7 +8,7 @@ from fastapi import Depends, File, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import FormData
 
-from app.api.deps import RequiredPermission, identify
+from app.api.deps import RequiredPermission, check_must_change_password, identify
 from app.api.limits import sharer_of
 from app.api.media_type import refuse_no_upload
 from app.api.one_visit import Handler, LongRoute
@@ -58,6 +58,7 @@ class UploadRoute(LongRoute):
 
     def _refuse_strangers(self, request: Request) -> None:
         user = identify(request)
+        check_must_change_password(user)
         for dependency in self.dependant.dependencies:
             if isinstance(dependency.call, RequiredPermission):
                 dependency.call(user)

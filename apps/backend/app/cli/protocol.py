@@ -160,11 +160,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
 def _refuse_unknown_codings(headers: list[tuple[bytes, bytes]]) -> None:
     """What does not end in one `chunked` the parser refuses by itself."""
-    codings = [value for name, value in headers if name == b"transfer-encoding"]
-    if codings:
-        before, comma, last = b",".join(codings).lower().rpartition(b",")
-        if comma and last.strip() == b"chunked" and b"chunked" not in before:
-            raise UnknownCodingError
+    given = b",".join(value for name, value in headers if name == b"transfer-encoding").lower()
+    codings = [one.strip() for one in given.split(b",") if one.strip()]
+    if codings[-1:] == [b"chunked"] and set(codings) != {b"chunked"}:
+        raise UnknownCodingError
 
 
 def _refusal(status: int) -> ASGIApp:

@@ -55,7 +55,7 @@ class Cache:
         self._circuit = Circuit(
             settings.REDIS_URL, "kept answers", retry_seconds=redis_retry_seconds
         )
-        self._redis = Redis(connection_pool=self._circuit.pool)
+        self._redis = Redis(connection_pool=self._circuit.pool)  # Used where there is a pool.
         self.close = self._circuit.close
 
     def get_or_create(self, key: str, create: Callable[[], Json]) -> Json:

@@ -47,13 +47,14 @@ class Circuit:
 
     def attempt(self, call: Callable[[], Result], *, otherwise: Callable[[], Result]) -> Result:
         """Return what `call` has from Redis, or `otherwise` where there is none, or it is out."""
+        was_down = self._is_down  # What began before a fault tells nothing of Redis after it.
         if self.pool is not None and self._may_try():
             try:
                 result = call()
             except Exception as error:  # noqa: BLE001  Whatever Redis meets, it stops no request.
                 self._note_fault(error)
             else:
-                if self._is_down:
+                if was_down:
                     self._note_return()
                 return result
         return otherwise()

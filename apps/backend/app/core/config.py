@@ -66,7 +66,6 @@ class Settings(BaseSettings):
         env_file=TOP / ".env",
         env_file_encoding="utf-8",
         env_ignore_empty=True,
-        env_parse_none_str="null",
         extra="ignore",
         validate_default=True,
         hide_input_in_errors=True,
@@ -97,7 +96,7 @@ class Settings(BaseSettings):
     DB_POOL_SIZE: int = Field(6, ge=1, le=64)
     """Worker threads per process, each with a connection. Logins have a few of their own."""
     STAY_ON_ONE_CORE: bool = True
-    """Whether a process keeps to one core, each to another (Linux)."""
+    """Whether each process is pinned to a core of its own (Linux)."""
     DB_POOL_TIMEOUT_SECONDS: float = Field(5, gt=0)
     """How long to wait for a free connection."""
     DB_CONNECT_TIMEOUT_SECONDS: int = Field(3, ge=1)
@@ -222,6 +221,11 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return [part.strip(" \"'") for part in value.strip("[] ").split(",") if part.strip(" \"'")]
+
+    @field_validator("DEFAULT_TOKEN_QUOTA", mode="before")
+    @classmethod
+    def read_null(cls, value: Any) -> Any:
+        return None if isinstance(value, str) and value.strip().lower() == "null" else value
 
     @field_validator("DATABASE_URL", "DATABASE_DIRECT_URL")
     @classmethod
@@ -361,7 +365,7 @@ def _refuse_guessable(key: str) -> None:
         raise ValueError(f"is shorter than {MIN_KEY_BYTES} bytes")
     lowered = key.lower()
     joined = re.sub("[-_. ]", "", lowered)  # So that repeated words are seen as such.
-    guesses = zxcvbn(joined[:72])["guesses_log10"]  # It takes no more.
+    guesses = zxcvbn(joined[:72])["guesses_log10"] if joined else 0  # It takes no more.
     if guesses < MIN_KEY_GUESSES or PLACEHOLDER.search(lowered):
         raise ValueError("is a placeholder or a pattern, not a random key")
 

@@ -1,4 +1,6 @@
-"""The rows that a request of many is about: found, locked, and named where they are refused."""
+"""Change, delete and restore many records in one request: which they are, locked, and named where
+they are refused.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -44,7 +46,7 @@ class Chosen(Generic[Row]):
 
 @dataclass(frozen=True, eq=False)
 class Resource(Generic[Row]):
-    """How many records of a resource are changed at once."""
+    """How to change many records of a resource at once."""
 
     listing: Listing[Row]
     # Changes each of the chosen rows to the values under its id, `deleted_at` among them, or none.

@@ -86,11 +86,13 @@ def count_rows(
     counting.was_beyond = counting.same_rows and is_beyond
     if counted is not None and not is_beyond:
         return Total(counted)
-    return beyond(db, counting, values, at_least=counted or 0)
+    return estimate_total(db, counting, values, at_least=counted or 0)
 
 
-def beyond(db: Session, counting: Counting, values: Mapping[str, Any], *, at_least: int) -> Total:
-    """Estimate. SQLite counts what is in its own process to the end, if it can in time."""
+def estimate_total(
+    db: Session, counting: Counting, values: Mapping[str, Any], *, at_least: int
+) -> Total:
+    """SQLite counts what is in its own process to the end, if it can in time."""
     estimate = _estimate(db, counting, values)
     if estimate is not None:
         return Total(max(estimate, at_least), is_estimated=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -75,14 +75,6 @@ def store_answer(
         update(IdempotencyKey)
         .where(IdempotencyKey.user_id == user_id, IdempotencyKey.key == key)
         .values(status=status, headers=dict(headers), body=body)
-        .execution_options(synchronize_session=False)
-    )
-
-
-def delete_keys_of(db: Session, *, user_id: int) -> None:
-    db.execute(
-        delete(IdempotencyKey)
-        .where(IdempotencyKey.user_id == user_id)
         .execution_options(synchronize_session=False)
     )
 

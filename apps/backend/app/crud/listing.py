@@ -27,7 +27,7 @@ from app.core.config import get_settings
 from app.core.errors import NotFoundError
 from app.core.permissions import Principal
 from app.crud.conditions import NotKept, RowScopes, condition_of, is_nullable, seen_by
-from app.crud.counting import Counting, Total, beyond, count_rows, give_up_in_time
+from app.crud.counting import Counting, Total, count_rows, estimate_total, give_up_in_time
 from app.crud.cursor import CursorUnsupportedSortError, has_cursor, make_cursor, read_cursor
 from app.crud.list_shape import ESCAPE, Shape, take_apart
 from app.db.base import Base
@@ -52,10 +52,10 @@ def public_columns(
 
 @dataclass(frozen=True, eq=False)
 class Listing(Generic[Model]):
-    """What the list of one resource offers: its columns, and which of them `q` searches.
+    """What reading a resource takes: its columns, which of them `q` searches, who sees which rows.
 
-    Texts are compared folded; for equality only those of the fields in `alike`. Without `scopes`
-    nobody reads a record by its id, or exports them.
+    Texts are compared folded; for equality only those of the fields in `alike`. Reading a record by
+    its id, and exports, need `scopes`.
     """
 
     model: type[Model]
@@ -180,7 +180,9 @@ def _read(
             rows, counted = both.all_and_last(db, values, **options)
             if counted is None or counted <= bound:
                 return rows, Total(counted or 0)
-            return rows, beyond(db, counting, values, at_least=counted)
+            return rows, estimate_total(db, counting, values, at_least=counted)
+        rows = page.all(db, values)  # Counting took too long.
+        return rows, estimate_total(db, counting, values, at_least=len(rows))
     rows = page.all(db, values)
     return rows, _total(db, counting, values, len(rows))
 

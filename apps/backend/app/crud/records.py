@@ -84,7 +84,7 @@ def lock_record(
     for_good: bool = False,
     expected: Collection[int] | None = None,
 ) -> Entity:
-    """Do so with an entity. Where it goes `for_good`, nobody else may refer to it.
+    """Lock the entity. With `for_good`, also block new references to it.
 
     Raises the listing's `missing`, what its `refuse_unwritable` raises, ChangedMeanwhileError.
     """

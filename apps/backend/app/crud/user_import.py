@@ -56,9 +56,11 @@ def find_users(db: Session, rows: Mapping[int, Values], *, actor: Principal) -> 
     return by_id | lock_records(db, key=User.email, wanted=emails, scope=scope)
 
 
-def _email_of(values: Values) -> str:
+def _email_of(values: Values) -> str | None:
     """What is no address today may be one that an older release has stored."""
-    email = str(values.get("email"))
+    email = values.get("email")
+    if not isinstance(email, str):
+        return None
     try:
         return normalise_email(email.strip())
     except PydanticCustomError:

@@ -37,7 +37,7 @@ class Borrower:
         self._is_given_up = False
 
     def context(self) -> Context:
-        """Return one to work in: whatever is borrowed there is this one's."""
+        """Return a context in which borrowed connections belong to this borrower."""
         context = copy_context()
         context.run(_present.set, self)
         return context

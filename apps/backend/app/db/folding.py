@@ -44,13 +44,15 @@ def with_folded(model: type[Base], values: Mapping[str, Any]) -> dict[str, Any]:
     folded = dict(values)
     for name, twin in twins_of(model).items():
         if name in values:
-            folded[twin.name] = _fold(twin, values[name])
+            folded[twin.key] = _fold(twin, values[name])
     return folded
 
 
 def _fold(twin: Column[Any], text: str | None) -> str | None:
+    if text is None:
+        return None
     length: int | None = twin.type.length  # type: ignore[attr-defined]  # It is a String.
-    return text if text is None else fold(text)[:length]
+    return fold(text)[:length]
 
 
 @event.listens_for(Base, "before_update", propagate=True)

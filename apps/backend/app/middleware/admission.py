@@ -45,12 +45,13 @@ class AdmissionMiddleware:
             refusal = problem_response(scope, 503, code=OVERLOADED, detail=detail, headers=headers)
             await refusal(scope, receive, send)
         else:
+            receive_body = receive
             if scope["method"] != "GET" and not _OF_BODY.isdisjoint(dict(scope["headers"])):
-                receive = self._receiving(receive)
+                receive_body = self._receiving(receive)
             else:
                 self.in_flight.add(receive)
             try:
-                await self.app(scope, receive, send)
+                await self.app(scope, receive_body, send)
             finally:
                 self.in_flight.discard(receive)
 
@@ -61,7 +62,7 @@ class AdmissionMiddleware:
 
         async def receive_in_time() -> Message:
             nonlocal size
-            if receive_in_time in self.in_flight:
+            if receive in self.in_flight:
                 return await receive()  # Until the client leaves, which may take its time.
             wait = asyncio.timeout_at(deadline)
             try:
@@ -76,7 +77,7 @@ class AdmissionMiddleware:
             if not message.get("more_body", False):
                 if len(self.in_flight) >= self.limit:
                     raise OverloadedError
-                self.in_flight.add(receive_in_time)
+                self.in_flight.add(receive)
             return message
 
         return receive_in_time

@@ -12,7 +12,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PrivateAttr,
     ValidationInfo,
     WrapValidator,
     field_validator,
@@ -152,9 +151,6 @@ class SentSchema(InputSchema):
 
     nullable: ClassVar[frozenset[str]] = frozenset()
 
-    _sent: Mapping[str, Any] = PrivateAttr(default_factory=dict)
-    _refused: Mapping[str, str] = PrivateAttr(default_factory=dict)  # Texts, by field.
-
     @field_validator("*", mode="wrap")
     @classmethod
     def _check_null(cls, value: Any, read: Callable[[Any], Any], info: ValidationInfo) -> Any:
@@ -164,7 +160,10 @@ class SentSchema(InputSchema):
         return value
 
     def keep_sent(self, sent: Mapping[str, Any], refused: Mapping[str, str]) -> None:
-        self._sent, self._refused = sent, refused
+        """`refused` holds texts by field. Both stand beside the fields, as cached properties do:
+        Pydantic's private attributes take as long as the validation.
+        """
+        self.__dict__.update(_sent=sent, _refused=refused)
 
     def changes(self) -> dict[str, Any]:
         """Return the fields that the client sent, read-only ones left aside."""
@@ -178,21 +177,22 @@ class SentSchema(InputSchema):
 
     def refused_for(self, record: Mapping[str, Any]) -> dict[str, str]:
         """Return why fields are refused, but for those that the record has so already."""
-        same = self._same_in(record) if self._refused else ()
-        return {name: text for name, text in self._refused.items() if name not in same}
+        refused: Mapping[str, str] = self.__dict__.get("_refused", {})
+        return {name: text for name, text in refused.items() if not self._is_in(record, name)}
 
     def differences(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return what differs from the record, and can be read."""
-        same = self._same_in(record)
         return {
             name: value
             for name, value in self.changes().items()
-            if name not in same and record.get(name) != value
+            if record.get(name) != value and not self._is_in(record, name)
         }
 
-    def _same_in(self, record: Mapping[str, Any]) -> set[str]:
-        known = self._sent.keys() & type(self).model_fields & record.keys()
-        return {name for name in known if self._is_same(record[name], self._sent[name])}
+    def _is_in(self, record: Mapping[str, Any], name: str) -> bool:
+        """Tell whether the record has just what was sent."""
+        sent: Mapping[str, Any] = self.__dict__.get("_sent", {})
+        is_known = name in sent and name in record and name in type(self).model_fields
+        return is_known and self._is_same(record[name], sent[name])
 
     @staticmethod
     def _is_same(stored: Any, sent: Any) -> bool:

@@ -95,7 +95,7 @@ FullName = Annotated[_Line, Field(examples=["Ann Lee"])]
 Department = Annotated[_Line, Field(examples=["Sales"])]
 DepartmentName = TypeAliasType("DepartmentName", str)  # So that OpenAPI names it.
 RoleName = Annotated[Role, Field(strict=False)]
-TokenQuota = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER, examples=[100_000]), EMPTY_IS_NULL]
+TokenQuota = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER, examples=[100_000])]
 NewPassword = Annotated[
     str,
     Field(
@@ -160,7 +160,7 @@ class UserBulkChanges(UpdateSchema):
     must_change_password: bool | None = None
     is_active: bool | None = None
     is_verified: bool | None = None
-    token_quota: TokenQuota | None = None
+    token_quota: Annotated[TokenQuota, EMPTY_IS_NULL] | None = None
 
 
 class UserUpdate(UserBulkChanges):

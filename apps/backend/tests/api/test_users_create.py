@@ -184,11 +184,12 @@ def test_create_user_refuses_a_user_name_twice_in_any_case(
     assert count_users(db) == 2
 
 
-def test_create_user_takes_an_emptied_quota_as_none(as_admin: TestClient) -> None:
+def test_create_user_does_not_take_an_empty_quota_for_an_unlimited_one(
+    as_admin: TestClient,
+) -> None:
     response = as_admin.post(URL, json={"email": EMAIL, "token_quota": ""})
 
-    assert response.status_code == 201
-    assert response.json()["token_quota"] is None
+    assert_error(response, 422, "INVALID_REQUEST", "token_quota")
 
 
 def test_create_user_takes_e_mail_and_user_name_of_a_deleted_one(

@@ -271,6 +271,8 @@ def test_unclear_framing_is_refused(connection: socket.socket, framing: str, mor
         "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: identity, chunked",
         "Transfer-Encoding: gzip, deflate, chunked",
+        "Transfer-Encoding: xchunked, chunked",
+        "Transfer-Encoding: gzip;chunked, chunked",
     ],
 )
 @pytest.mark.parametrize("more", ["", OFFERS["h2c"]], ids=["plain", "offer"])

@@ -127,7 +127,7 @@ def test_settings_come_from_a_file_where_the_environment_is_silent(
 
 
 def test_settings_know_an_unlimited_quota(configure: Configure) -> None:
-    settings = configure(DEFAULT_TOKEN_QUOTA="null")
+    settings = configure(DEFAULT_TOKEN_QUOTA=" NULL ")
 
     assert settings.DEFAULT_TOKEN_QUOTA is None
 
@@ -166,6 +166,8 @@ def test_settings_know_an_unlimited_quota(configure: Configure) -> None:
         ("SECRET_KEY", "YOUR_KEY_GOES_HERE_0123456789_abcdefgh"),
         ("SECRET_KEY", "yoursecretkeyyoursecretkeyyoursecretkey"),
         ("SECRET_KEY", "todo-fill-this-in-todo-fill-this-in"),
+        ("SECRET_KEY", "-" * 40),
+        ("SECRET_KEY", "_. -" * 10),
         ("SECRET_KEY", "FILL_THIS_IN_FILL_THIS_IN_FILL_THIS_IN"),
         ("SECRET_KEY", "fill-me-in-before-you-start-this-app"),
         ("SECRET_KEY", "ch4ngeme-ch4ngeme-ch4ngeme-ch4ngeme"),
