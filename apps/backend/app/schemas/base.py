@@ -177,7 +177,9 @@ class SentSchema(InputSchema):
 
     def refused_for(self, record: Mapping[str, Any]) -> dict[str, str]:
         """Return why fields are refused, but for those that the record has so already."""
-        refused: Mapping[str, str] = self.__dict__.get("_refused", {})
+        refused: Mapping[str, str] | None = self.__dict__.get("_refused")
+        if not refused:
+            return {}
         return {name: text for name, text in refused.items() if not self._is_in(record, name)}
 
     def differences(self, record: Mapping[str, Any]) -> dict[str, Any]:
