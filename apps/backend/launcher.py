@@ -184,12 +184,14 @@ def install(*locks: str) -> None:
 
 
 def reason_to_install() -> str:
-    stamp = read_stamp()
-    if not stamp:
-        return "it was made by something else" if VENV.exists() else "first use"
-    if stamp["python"] != make_stamp()["python"]:
-        return f"it is of Python {stamp['python'].partition(' ')[0]}"
-    return "something changed"
+    try:
+        made_by = re.search(r"(?m)^version\w* *= *(\d+\.\d+)", (VENV / "pyvenv.cfg").read_text())
+    except OSError:
+        return "first use"
+    python = "{}.{}".format(*sys.version_info)
+    if made_by and made_by[1] != python:
+        return f"it is of Python {made_by[1]}"
+    return "something changed" if read_stamp() else "it was made by something else"
 
 
 def is_installed(*locks: str) -> bool:

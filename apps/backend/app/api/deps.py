@@ -172,7 +172,9 @@ def requires(permission: Permission) -> Any:
 
 Purge = Annotated[
     bool,
-    Query(description="For good, also from the trash: only who may purge, if nothing hangs on it."),
+    Query(
+        description="For good, also from the trash: only for those who may purge, if nothing refers to it."
+    ),
 ]
 
 

@@ -20,9 +20,9 @@ def fail(text: str, *, code: int = 1) -> NoReturn:
 
 def settings_faults(error: ValidationError) -> list[str]:
     return [
-        f"{one['loc'][0]} {text[:1].lower()}{text[1:].removesuffix('.')}"
+        f"{one['loc'][0]} {text[:1].lower() if text[1:2].islower() else text[:1]}{text[1:]}"
         for one in error.errors(include_input=False)
-        for text in [text_of(one)]
+        for text in [text_of(one).removesuffix(".")]
     ]
 
 

@@ -39,7 +39,7 @@ def migrate(
 def new_migration(message: Annotated[str, typer.Argument(metavar='"what changes"')]) -> None:
     """Write a migration from the difference between the models and the database, if any."""
     if find_spec("ruff") is None:
-        fail("it is formatted by the linters, which `python3 manage.py lint` installs.")
+        fail("migrations are formatted with ruff: run `python3 manage.py lint` once first.")
     try:
         written = command.revision(
             migrations.alembic_config(),

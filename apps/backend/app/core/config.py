@@ -285,7 +285,7 @@ class Settings(BaseSettings):
     def refuse_unknown_host(cls, value: list[str], info: ValidationInfo) -> list[str]:
         public_host = urlsplit(info.data.get("PUBLIC_URL", "")).hostname
         if not _is_local(info) and not value and public_host in {"127.0.0.1", "localhost"}:
-            raise ValueError("is empty, and PUBLIC_URL does not say where people reach this")
+            raise ValueError("is empty, and PUBLIC_URL leads to this machine alone")
         if not all(re.fullmatch(_HOST, host) for host in value):
             raise ValueError("must be hosts without a port: panel.example.com, *.example.com, ::1")
         return [host.strip("[]") for host in value]

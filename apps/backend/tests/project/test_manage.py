@@ -1,7 +1,6 @@
 """`manage.py` starts with whatever Python there is, and says what is wrong with it in one line."""
 
 import ast
-import json
 import os
 import re
 import shutil
@@ -48,8 +47,7 @@ def test_environment_of_another_python_is_named(tmp_path: Path) -> None:
     shutil.copy(launcher.__file__, backend)
     (tmp_path / "requirements.txt").touch()
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
-    (packages,) = (tmp_path / ".venv").glob("lib/python*/site-packages")
-    (packages / "backdesk.json").write_text(json.dumps({"python": "3.99 /opt/python"}))
+    (tmp_path / ".venv" / "pyvenv.cfg").write_text("home = /opt/python\nversion = 3.99.1\n")
 
     started = subprocess.run(
         [sys.executable, "manage.py", "check"],
