@@ -172,9 +172,7 @@ def requires(permission: Permission) -> Any:
 
 Purge = Annotated[
     bool,
-    Query(
-        description="For good, also from the trash: only for those who may purge, if nothing refers to it."
-    ),
+    Query(description="For good, also from the trash; only admins, if nothing refers to it."),
 ]
 
 

@@ -83,7 +83,11 @@ class Cache:
         found: Any = self._circuit.attempt(
             lambda: self._redis.get(key), otherwise=lambda: self._memory.get(key)
         )
-        return (None, 0.0) if found is None else json.loads(found)
+        try:
+            answer, made_at = json.loads(found)
+            return dict(answer), float(made_at)
+        except (TypeError, ValueError):  # Nothing, or nothing of ours.
+            return None, 0.0
 
     def _put(self, key: str, value: bytes) -> None:
         self._circuit.attempt(
@@ -107,11 +111,12 @@ class Cache:
             sleep=LOOK_AGAIN_SECONDS,
             blocking_timeout=self._dead_after_seconds if may_wait else 0,
         )
-        is_held = self._circuit.attempt(elsewhere.acquire, otherwise=lambda: None)
+        is_made = may_wait and self._get(key)[0] is not None  # By a thread that waited before.
+        is_held = is_made or self._circuit.attempt(elsewhere.acquire, otherwise=lambda: None)
         try:
             yield is_held is not False  # Without Redis there are no others.
         finally:
-            if is_held:
+            if is_held and not is_made:
                 self._circuit.attempt(lambda: _release(elsewhere), otherwise=lambda: None)
             here.release()
 

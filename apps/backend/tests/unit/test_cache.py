@@ -177,6 +177,16 @@ def test_turn_of_a_dead_process_holds_nobody_for_ever(
         assert connection.get(f"{PREFIX}key:turn") == b"somebody who died"
 
 
+@pytest.mark.parametrize("content", [b"x", b"null", b"{}", b"[1]", b'["a", "b"]', b"\xff"])
+def test_kept_answer_that_cannot_be_read_is_made_anew(
+    make_cache: MakeCache, redis: RedisServer, content: bytes
+) -> None:
+    with Redis.from_url(redis.url) as connection:
+        connection.set(f"{PREFIX}key", content)
+
+    assert make_cache(redis.url).get_or_create("key", Maker()) == {"number": 1}
+
+
 def test_memory_is_bounded_and_keeps_the_newest(make_cache: MakeCache) -> None:
     cache, make = make_cache(), Maker()
 
