@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 
 import pytest
 
@@ -66,3 +67,19 @@ def test_threads_end_with_their_owner() -> None:
         if thread.name == name:
             thread.join(SECONDS)
     assert name not in {thread.name for thread in threading.enumerate()}
+
+
+def test_threads_keep_nothing_of_what_they_have_done() -> None:
+    class Answer:
+        """Large, say."""
+
+    async def look() -> Answer | None:
+        threads = Threads(2, name="test")
+        answer = weakref.ref(await threads.start(Answer))
+        for _ in range(100):  # The thread takes its next turn a moment later.
+            if answer() is None:
+                break
+            await asyncio.sleep(0.01)
+        return answer()
+
+    assert asyncio.run(look()) is None
