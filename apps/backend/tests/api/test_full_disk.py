@@ -62,14 +62,22 @@ def test_spreadsheet_that_has_no_room_is_unavailable(
     for _ in range(2 * LARGEST_FILE // 10_000):
         make_item(db, owner=admin, description=secrets.token_hex(5000))
 
+    empty_log_of_sqlite()
+
     with small_disk():
         response = as_admin.get(f"{ITEMS}export", params={"format": "xlsx"})
 
-    # SQLite's own file is as large.
-    is_sqlite = get_engine().dialect.name == "sqlite"
-    assert_error(response, 503, "DATABASE_UNAVAILABLE" if is_sqlite else "STORAGE_FULL")
+    assert_error(response, 503, "STORAGE_FULL")
     assert response.headers["retry-after"]
     assert list(temporary.iterdir()) == []
+
+
+def empty_log_of_sqlite() -> None:
+    """Have its next write-ahead log begin anew, so that a small disk still has room for it."""
+    engine = get_engine()
+    if engine.dialect.name == "sqlite":
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def test_no_place_for_files_is_unavailable(
