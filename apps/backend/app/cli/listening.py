@@ -3,8 +3,10 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import parent_process
+from socket import socket
 from types import FrameType
 from typing import Any, Final
 
@@ -40,20 +42,22 @@ class Listener:
         self.make_protocol = make_protocol
 
     def __call__(self) -> Any:
-        self._take_waiting()
+        self._take_waiting([one.dup() for one in self.server.sockets])
         return self.make_protocol()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.server, name)
 
     def close(self) -> None:
-        self._take_waiting()  # Who has come in is answered.
+        """Who has come in is answered: what waits is taken last, from copies of the sockets."""
+        copies = [one.dup() for one in self.server.sockets]
         self.server.close()
+        self._take_waiting(copies)
 
-    def _take_waiting(self) -> None:
-        for one in self.server.sockets:
+    def _take_waiting(self, copies: Sequence[socket]) -> None:
+        for copy in copies:
             # An error says that nobody waits, or that too many files are open.
-            with suppress(OSError), one.dup() as listening:
+            with suppress(OSError), copy as listening:
                 for _ in range(MOST_AT_ONCE):
                     taken, _ = listening.accept()
                     connect = self.loop.connect_accepted_socket(self.make_protocol, taken)

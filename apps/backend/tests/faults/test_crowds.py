@@ -57,10 +57,13 @@ def test_half_sent_bodies_take_nobodys_place(
     served: Server, path: str, framing: str, body: bytes
 ) -> None:
     with ExitStack() as stack:
-        half = [
-            stack.enter_context(closing(begin(served, path, framing, body))) for _ in range(MORE)
-        ]
-        time.sleep(0.5)
+        half = []
+        for count in (MORE - PLACES, PLACES):  # The first of them are the oldest.
+            half += [
+                stack.enter_context(closing(begin(served, path, framing, body)))
+                for _ in range(count)
+            ]
+            time.sleep(0.5)
         with httpx2.Client(base_url=served.url, timeout=30) as client:
             statuses = [ask(client, served) for _ in range(PLACES)]
 

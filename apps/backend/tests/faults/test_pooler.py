@@ -5,6 +5,7 @@ whose own zone is not UTC.
 import csv
 import io
 import json
+import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -57,7 +58,7 @@ def served(
     pooler: int,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
-    name = f"of_tokyo_{request.param}"
+    name = f"of_tokyo_{request.param}_{secrets.token_hex(4)}"
     _postgresql.run(f"CREATE DATABASE {name}")
     _postgresql.run(f"ALTER DATABASE {name} SET timezone = 'Asia/Tokyo'")
     direct = _postgresql.url(name)
