@@ -3,7 +3,7 @@
 import asyncio
 import math
 import random
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -53,7 +53,7 @@ class Threads:
         self._share = count - max(1, count // 3) or 1  # At least a third is left to others.
         self._ready: SimpleQueue[_Job | None] = SimpleQueue()
         self._waiting = defaultdict[str, deque[_Job]](deque)
-        self._places = Counter[str]()  # Whose work is ready, or in a thread.
+        self._places = defaultdict[str, int](int)  # Whose work is ready, or in a thread.
         self._started = 0
         self._lock = Lock()
 
@@ -64,7 +64,7 @@ class Threads:
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         job = self, whose, work, future
         with self._lock:
-            if self._most_waiting == 0 and self._places.total() >= self._count:
+            if self._most_waiting == 0 and sum(self._places.values()) >= self._count:
                 raise self._refusal
             if whose and self._places[whose] >= self._share:
                 if len(self._waiting[whose]) >= self._most_waiting:
@@ -73,7 +73,7 @@ class Threads:
             else:
                 self._places[whose] += 1
                 self._ready.put(job)
-                if self._started < self._count and self._started < self._places.total():
+                if self._started < self._count and self._started < sum(self._places.values()):
                     self._start_thread()
         return future
 

@@ -119,7 +119,7 @@ class Principal:
     @property
     def department_key(self) -> str:
         """However it is spelled; empty for who is in none."""
-        return text_key(self.department or "")
+        return text_key(self.department) if self.department else ""
 
     @property
     def scope(self) -> Scope:

@@ -2,10 +2,11 @@
 
 import base64
 import binascii
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
+
+from pydantic_core import from_json, to_json
 
 from app.core.errors import InvalidInputError
 from app.core.security import is_signed, sign
@@ -38,8 +39,7 @@ def make_cursor(
     table: str, query: ListQuery, last: Mapping[str, Any], *, keys: Mapping[str, Any]
 ) -> str:
     """Name the last row of a page by its sort values, signed together with sort and filter."""
-    fields = [keys[one.field].key for one in sort_keys(query.sort)]
-    values = json.dumps([_to_json(last[field]) for field in fields], ensure_ascii=False).encode()
+    values = to_json([_to_json(last[keys[one.field].key]) for one in sort_keys(query.sort)])
     signature = sign(_signed_part(table, query, values), purpose=PURPOSE)
     return base64.urlsafe_b64encode(signature + values).decode()
 
@@ -53,7 +53,7 @@ def read_cursor(table: str, query: ListQuery) -> dict[str, Any]:
     signature, values = raw[:SIGNATURE_BYTES], raw[SIGNATURE_BYTES:]
     if not is_signed(_signed_part(table, query, values), signature, purpose=PURPOSE):
         raise InvalidCursorError
-    return {f"after{place}": _from_json(value) for place, value in enumerate(json.loads(values))}
+    return {f"after{place}": _from_json(value) for place, value in enumerate(from_json(values))}
 
 
 def _signed_part(table: str, query: ListQuery, values: bytes) -> bytes:

@@ -123,7 +123,7 @@ class InputSchema(BaseModel):
     @classmethod
     def _check_size(cls, value: Any) -> Any:
         """Tell of unknown fields one by one, unless somebody sends thousands."""
-        if isinstance(value, dict) and len(value) > len(cls.model_fields) + MAX_UNKNOWN:
+        if isinstance(value, dict) and len(value) > len(cls.__pydantic_fields__) + MAX_UNKNOWN:
             raise PydanticCustomError("too_many_fields", "Has too many unknown fields.")
         return value
 
@@ -193,8 +193,8 @@ class SentSchema(InputSchema):
     def _is_in(self, record: Mapping[str, Any], name: str) -> bool:
         """Tell whether the record has just what was sent."""
         sent: Mapping[str, Any] = self.__dict__.get("_sent", {})
-        is_known = name in sent and name in record and name in type(self).model_fields
-        return is_known and self._is_same(record[name], sent[name])
+        is_same = name in sent and name in record and self._is_same(record[name], sent[name])
+        return is_same and name in type(self).model_fields
 
     @staticmethod
     def _is_same(stored: Any, sent: Any) -> bool:
