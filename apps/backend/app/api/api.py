@@ -31,7 +31,10 @@ from app.core.config import get_settings
 
 # Served to anyone, without FastAPI's dependencies, and so without a declaration.
 PAGES: Final = frozenset(
-    {"/docs", "/docs/assets", "/account/verify", "/account/password", "/account/assets"}
+    {
+        *("/", "/docs", "/docs/assets", "/account", "/account/assets", "/account/{page:path}"),
+        *(f"/account/{name}" for name in pages.ACCOUNT_PAGES),
+    }
 )
 
 

@@ -15,6 +15,7 @@ from app.api.cookies import CsrfFailedError, access_cookie, refuse_forgery
 from app.api.limits import ANONYMOUS, USER, AddressLimit, RouteLimit, count_address, count_user
 from app.api.one_visit import SAFE_METHODS
 from app.core.cache import Cache
+from app.core.config import get_settings
 from app.core.errors import NotAuthenticatedError, NotFoundError, PermissionDeniedError
 from app.core.origin import Origin
 from app.core.permissions import ROLE_PERMISSIONS, Permission, Principal
@@ -33,13 +34,20 @@ _bearer = OAuth2PasswordBearer(
 class NotVerifiedError(PermissionDeniedError):
     code = "NOT_VERIFIED"
     text = (
-        "Your e-mail address is not verified yet: open the link in the letter, or ask for another."
+        "Your e-mail address is not confirmed yet. Open the link in the e-mail that we sent you,"
+        " or get another one at {page}."
     )
+
+    def __init__(self) -> None:
+        super().__init__(page=f"{get_settings().account_url}/resend")
 
 
 class PasswordChangeRequiredError(PermissionDeniedError):
     code = "PASSWORD_CHANGE_REQUIRED"
-    text = "Choose another password first: POST /users/me/password."
+    text = "Choose a new password first, at {page}. Then sign in with it."
+
+    def __init__(self) -> None:
+        super().__init__(page=f"{get_settings().account_url}/change")
 
 
 def or_not_found(error: type[NotFoundError], *, pattern: str = r"-?\d+") -> WrapValidator:
