@@ -29,18 +29,15 @@ def add_account_pages(app: FastAPI) -> None:
     pages = Jinja2Templates(directory=ACCOUNT)
     values = {"project": app.title, "panel": settings.PANEL_URL, "api": app.state.api_prefix}
 
-    async def show(request: Request, name: str = "", status_code: int = 200) -> Response:
-        up = "../" * request.path_params.get("page", "").count("/")
-        more = {"up": up, "is_known": status_code == 200}
+    async def show(request: Request, name: str) -> Response:
         headers = {"Cache-Control": "no-store"}
-        return pages.TemplateResponse(
-            request, f"{name or 'index'}.html", values | more, status_code, headers
-        )
+        return pages.TemplateResponse(request, f"{name or 'index'}.html", values, headers=headers)
 
-    async def show_unknown(request: Request) -> Response:
+    async def show_ways_on(request: Request) -> Response:
+        """A person who has mistyped an address goes on from the first of these pages."""
         if "text/html" not in request.headers.get("accept", ""):
             raise HTTPException(404)
-        return await show(request, status_code=404)
+        return RedirectResponse("../" * request.path_params["page"].count("/") or "./")
 
     async def move(_request: Request, to: str) -> Response:
         return RedirectResponse(to)
@@ -50,7 +47,7 @@ def add_account_pages(app: FastAPI) -> None:
     for name in ACCOUNT_PAGES:
         app.add_route(f"/account/{name}", partial(show, name=name), include_in_schema=False)
     app.mount("/account/assets", StaticFiles(directory=ACCOUNT / "assets"), name="account-assets")
-    app.add_route("/account/{page:path}", show_unknown, include_in_schema=False)
+    app.add_route("/account/{page:path}", show_ways_on, include_in_schema=False)
 
 
 def add_docs(app: FastAPI) -> None:
