@@ -35,19 +35,13 @@ class NotVerifiedError(PermissionDeniedError):
     code = "NOT_VERIFIED"
     text = (
         "Your e-mail address is not confirmed yet. Open the link in the e-mail that we sent you,"
-        " or get another one at {page}."
+        " or get another one at {pages}/resend."
     )
-
-    def __init__(self) -> None:
-        super().__init__(page=f"{get_settings().account_url}/resend")
 
 
 class PasswordChangeRequiredError(PermissionDeniedError):
     code = "PASSWORD_CHANGE_REQUIRED"
-    text = "Choose a new password first, at {page}. Then sign in with it."
-
-    def __init__(self) -> None:
-        super().__init__(page=f"{get_settings().account_url}/change")
+    text = "Choose a new password first, at {pages}/change. Then sign in with it."
 
 
 def or_not_found(error: type[NotFoundError], *, pattern: str = r"-?\d+") -> WrapValidator:
@@ -157,7 +151,7 @@ def identify(request: Request) -> Principal:
 def check_must_change_password(user: CurrentUser) -> None:
     """Raises PasswordChangeRequiredError."""
     if user.must_change_password:
-        raise PasswordChangeRequiredError
+        raise PasswordChangeRequiredError(pages=get_settings().account_url)
 
 
 @dataclass(frozen=True)
@@ -171,7 +165,7 @@ class RequiredPermission:
         if self.permission not in ROLE_PERMISSIONS[user.role]:
             raise PermissionDeniedError
         if not user.may(self.permission):
-            raise NotVerifiedError
+            raise NotVerifiedError(pages=get_settings().account_url)
 
 
 def requires(permission: Permission) -> Any:

@@ -66,8 +66,7 @@ def reset_password(email: Annotated[str, typer.Argument(help="Whose password to 
     """Set a user's password: asked at a terminal, else made up and shown once."""
     with read_only() as db:
         user = _find(db, email)
-    asks = is_terminal()
-    password = _ask_password(user.email, user.username, may_be_empty=True) if asks else ""
+    password = _ask_password(user.email, user.username, may_be_empty=True) if is_terminal() else ""
     chosen = password or secrets.token_urlsafe(12)
     hashed_password = hash_password(chosen)
     with unit_of_work() as db:

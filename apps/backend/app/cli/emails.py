@@ -14,7 +14,6 @@ from app.crud.one_time_token import LIFETIMES
 from app.schemas.letter import LetterTemplate
 
 SAMPLE: Final = {"name": "Ann Lee", "username": "ann.lee", "new_email": "ann.lee@example.org"}
-TOKEN: Final = "sample-token-that-opens-nothing-0123456789"  # noqa: S105
 
 emails = typer.Typer(no_args_is_help=True, help="Look at the e-mails.")
 
@@ -31,12 +30,9 @@ def preview(
         folder.mkdir(parents=True, exist_ok=True)
         for template in LetterTemplate:
             purpose = LINK_PURPOSES.get(template)
+            end = now + LIFETIMES[purpose] if purpose else None
             _, text, html = write_text(
-                template,
-                parameters=SAMPLE,
-                written_at=now,
-                token=TOKEN,
-                expires_at=now + LIFETIMES[purpose] if purpose else None,
+                template, parameters=SAMPLE, written_at=now, token="sample-" * 6, expires_at=end
             )
             (folder / f"{template}.html").write_text(html, encoding="utf-8")
             (folder / f"{template}.txt").write_text(f"{text}\n", encoding="utf-8")

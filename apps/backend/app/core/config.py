@@ -57,8 +57,7 @@ def _refuse_no_zone(value: str) -> str:
 
 def _refuse_no_address(value: str) -> str:
     with suppress(ValueError):  # Of the port.
-        is_form = re.fullmatch(r"https?://[^\s/?#@:][^\s/?#@]*(/[^\s?#]*)?", value)
-        if is_form and urlsplit(value).port != 0:
+        if re.fullmatch(r"https?://[^\s/?#@:][^\s?#@]*", value) and urlsplit(value).port != 0:
             return value
     raise ValueError("must be an address such as https://panel.example.com, without @, ? and #")
 

@@ -93,19 +93,20 @@ def test_unknown_account_page_leads_a_browser_on(anonymous: TestClient, path: st
     assert "Your account" in response.text
 
 
-def test_unknown_account_page_is_404_for_a_program(anonymous: TestClient) -> None:
-    assert_error(anonymous.get("/account/nope"), 404, "NOT_FOUND")
+@pytest.mark.parametrize("path", ["/", "/account", "/account/nope"])
+def test_unknown_page_is_404_for_a_program(anonymous: TestClient, path: str) -> None:
+    assert_error(anonymous.get(path), 404, "NOT_FOUND")
 
 
 def test_root_leads_to_the_account_pages_without_a_panel(anonymous: TestClient) -> None:
-    response = anonymous.get("/", follow_redirects=False)
+    response = anonymous.get("/", headers=AS_BROWSER, follow_redirects=False)
 
     assert response.headers["location"] == "http://127.0.0.1:8000/account/"
 
 
 def test_panel_is_where_pages_and_the_root_lead() -> None:
     with client_with(PANEL_URL="https://panel.example.com/desk") as client:
-        root = client.get("/", follow_redirects=False)
+        root = client.get("/", headers=AS_BROWSER, follow_redirects=False)
         pages = {page: client.get(page).text for page in ("/account/", *PAGES)}
 
     assert root.headers["location"] == "https://panel.example.com/desk"

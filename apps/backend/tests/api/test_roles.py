@@ -113,7 +113,8 @@ POST    /api/v1/letters/{letter_id}/resend           401   403        403  403  
 GET     /api/v1/jobs/                                401   403        403  403     403     403   200
 POST    /api/v1/jobs/{name}/run                      401   403        403  403     403     403   200
 
-GET     /                                            200   200        200  200     200     200   200
+GET     /                                            404   404        404  404     404     404   404
+GET     /account                                     404   404        404  404     404     404   404
 GET     /account/                                    200   200        200  200     200     200   200
 GET     /account/change                              200   200        200  200     200     200   200
 GET     /account/forgot                              200   200        200  200     200     200   200

@@ -19,7 +19,10 @@ from app.api.deps import anyone
 from app.core.config import get_settings
 
 ACCOUNT: Final = Path(__file__).resolve().parents[2] / "static" / "account"
-ACCOUNT_PAGES: Final = ("", "change", "forgot", "password", "resend", "verify")
+ACCOUNT_PAGES: Final = tuple(
+    f"/account/{name}" for name in ("", "change", "forgot", "password", "resend", "verify")
+)
+WAYS_IN: Final = ("/", "/account", "/account/{page:path}")  # The last is for mistyped ones.
 SWAGGER: Final = Path(fastapi_swagger.__file__).parent / "resources"
 
 
@@ -31,23 +34,21 @@ def add_account_pages(app: FastAPI) -> None:
 
     async def show(request: Request, name: str) -> Response:
         headers = {"Cache-Control": "no-store"}
-        return pages.TemplateResponse(request, f"{name or 'index'}.html", values, headers=headers)
+        return pages.TemplateResponse(request, f"{name}.html", values, headers=headers)
 
-    async def show_ways_on(request: Request) -> Response:
-        """A person who has mistyped an address goes on from the first of these pages."""
+    async def lead(request: Request, to: str) -> Response:
+        """Programs find nothing here, as anywhere else; people go on."""
         if "text/html" not in request.headers.get("accept", ""):
             raise HTTPException(404)
-        return RedirectResponse("../" * request.path_params["page"].count("/") or "./")
-
-    async def move(_request: Request, to: str) -> Response:
         return RedirectResponse(to)
 
-    app.add_route("/", partial(move, to=settings.panel_url), include_in_schema=False)
-    app.add_route("/account", partial(move, to="account/"), include_in_schema=False)
-    for name in ACCOUNT_PAGES:
-        app.add_route(f"/account/{name}", partial(show, name=name), include_in_schema=False)
+    for path in ACCOUNT_PAGES:
+        name = path.removeprefix("/account/") or "index"
+        app.add_route(path, partial(show, name=name), include_in_schema=False)
     app.mount("/account/assets", StaticFiles(directory=ACCOUNT / "assets"), name="account-assets")
-    app.add_route("/account/{page:path}", show_ways_on, include_in_schema=False)
+    for path in WAYS_IN:
+        to = settings.panel_url if path == "/" else f"{settings.account_url}/"
+        app.add_route(path, partial(lead, to=to), include_in_schema=False)
 
 
 def add_docs(app: FastAPI) -> None:
