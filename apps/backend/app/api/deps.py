@@ -34,14 +34,14 @@ _bearer = OAuth2PasswordBearer(
 class NotVerifiedError(PermissionDeniedError):
     code = "NOT_VERIFIED"
     text = (
-        "Your e-mail address is not confirmed yet. Open the link in the e-mail that we sent you,"
-        " or get another one at {pages}/resend."
+        "Verify your e-mail address first: open the link in the e-mail, or get another one"
+        " at {pages}/resend."
     )
 
 
 class PasswordChangeRequiredError(PermissionDeniedError):
     code = "PASSWORD_CHANGE_REQUIRED"
-    text = "Choose a new password first, at {pages}/change. Then sign in with it."
+    text = "You must choose a new password first. Open {pages}/change."
 
 
 def or_not_found(error: type[NotFoundError], *, pattern: str = r"-?\d+") -> WrapValidator:
