@@ -103,8 +103,9 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 def link_in(answer: httpx2.Response) -> str:
     """Return the address in the text of a refusal."""
-    ((link),) = re.findall(r"http\S+/account/\w+", answer.json()["message"])
-    return link
+    message: str = answer.json()["message"]
+    (link,) = re.findall(r"http\S+/account/\w+", message)
+    return str(link)
 
 
 def is_ready(page: Page) -> None:
