@@ -47,13 +47,15 @@ def fill_in(path: str, db: Session, owner: User) -> str:
     token_hash = hash_secret(REFRESH_TOKEN)
     db.add(RefreshToken(session_id=session.id, token_hash=token_hash, created_at=utc_now()))
     db.commit()
-    return path.replace("=own", "").format(
+    path = path.replace("=own", "").replace(":path", "")
+    return path.format(
         user_id=owner.id,
         session_id=session.id,
         item_id=make_item(db, owner=owner).id,
         event_id=make_usage(db, user=owner).id,
         letter_id=make_letter(db).id,
         name="clean-up",
+        page="nope",
         request_id="0" * 24,
     )
 

@@ -31,7 +31,7 @@ from app.core.config import get_settings
 
 # Served to anyone, without FastAPI's dependencies, and so without a declaration.
 PAGES: Final = frozenset(
-    {"/docs", "/docs/assets", "/account/verify", "/account/password", "/account/assets"}
+    {"/docs", "/docs/assets", "/account/assets", *pages.ACCOUNT_PAGES, *pages.WAYS_IN}
 )
 
 

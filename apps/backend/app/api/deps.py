@@ -15,6 +15,7 @@ from app.api.cookies import CsrfFailedError, access_cookie, refuse_forgery
 from app.api.limits import ANONYMOUS, USER, AddressLimit, RouteLimit, count_address, count_user
 from app.api.one_visit import SAFE_METHODS
 from app.core.cache import Cache
+from app.core.config import get_settings
 from app.core.errors import NotAuthenticatedError, NotFoundError, PermissionDeniedError
 from app.core.origin import Origin
 from app.core.permissions import ROLE_PERMISSIONS, Permission, Principal
@@ -33,13 +34,14 @@ _bearer = OAuth2PasswordBearer(
 class NotVerifiedError(PermissionDeniedError):
     code = "NOT_VERIFIED"
     text = (
-        "Your e-mail address is not verified yet: open the link in the letter, or ask for another."
+        "Verify your e-mail address first: open the link in the e-mail, or get another one"
+        " at {pages}/resend."
     )
 
 
 class PasswordChangeRequiredError(PermissionDeniedError):
     code = "PASSWORD_CHANGE_REQUIRED"
-    text = "Choose another password first: POST /users/me/password."
+    text = "You must choose a new password first. Open {pages}/change."
 
 
 def or_not_found(error: type[NotFoundError], *, pattern: str = r"-?\d+") -> WrapValidator:
@@ -149,7 +151,7 @@ def identify(request: Request) -> Principal:
 def check_must_change_password(user: CurrentUser) -> None:
     """Raises PasswordChangeRequiredError."""
     if user.must_change_password:
-        raise PasswordChangeRequiredError
+        raise PasswordChangeRequiredError(pages=get_settings().account_url)
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ class RequiredPermission:
         if self.permission not in ROLE_PERMISSIONS[user.role]:
             raise PermissionDeniedError
         if not user.may(self.permission):
-            raise NotVerifiedError
+            raise NotVerifiedError(pages=get_settings().account_url)
 
 
 def requires(permission: Permission) -> Any:

@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.cli import accounts, database, inspection, jobs, seed, server
 from app.cli.console import fail, settings_faults
+from app.cli.emails import emails
 from app.core.config import Settings
 from app.core.errors import DomainError
 from app.db.integrity import is_missing_table
@@ -36,6 +37,7 @@ for name, command in (
     ("shell", inspection.shell),
 ):
     cli.command(name)(command)
+cli.add_typer(emails, name="emails")
 
 
 def main() -> None:
@@ -54,7 +56,7 @@ def main() -> None:
         fail(f"The database does not answer: {str(error.orig).splitlines()[0]}")
     except DomainError as error:
         fail(error.detail)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):
         sys.exit(130)
 
 

@@ -6,6 +6,7 @@ import typer
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
+from app.api.wording import text_of
 from app.cli.console import console, fail, is_terminal, settings_faults
 from app.core.config import get_settings
 from app.core.permissions import Role
@@ -13,7 +14,7 @@ from app.core.security import hash_password
 from app.crud import auth as crud_auth
 from app.crud import user as crud_user
 from app.crud.password import store_password
-from app.crud.user_policy import refuse_easy_password
+from app.crud.user_policy import PasswordTooEasyError, refuse_easy_password
 from app.db.dialect import take_turns
 from app.db.session import read_only, unit_of_work
 from app.models import User
@@ -39,7 +40,8 @@ def create_admin(
     if settings.FIRST_ADMIN_EMAIL and settings.FIRST_ADMIN_PASSWORD:
         _create(settings.FIRST_ADMIN_EMAIL, settings.FIRST_ADMIN_PASSWORD.get_secret_value())
     elif is_terminal():
-        _create(typer.prompt("E-mail"), _ask_password())
+        email = _ask_email()
+        _create(email, _ask_password(email))
     else:
         fail("set FIRST_ADMIN_EMAIL and FIRST_ADMIN_PASSWORD, or run this at a terminal.", code=2)
 
@@ -55,25 +57,20 @@ def ensure_admin() -> None:
         password = settings.FIRST_ADMIN_PASSWORD.get_secret_value()
     elif is_terminal():
         console.print("There is no admin yet. Create the first one.")
-        email = email or typer.prompt("E-mail", default=GENERATED_EMAIL)
-        password = _ask_password(may_be_empty=True)
+        email = email or _ask_email(default=GENERATED_EMAIL)
+        password = _ask_password(email, may_be_empty=True)
     _create(email or GENERATED_EMAIL, password, if_missing=True)
 
 
 def reset_password(email: Annotated[str, typer.Argument(help="Whose password to set.")]) -> None:
     """Set a user's password: asked at a terminal, else made up and shown once."""
-    password = _ask_password(may_be_empty=True) if is_terminal() else ""
+    with read_only() as db:
+        user = _find(db, email)
+    password = _ask_password(user.email, user.username, may_be_empty=True) if is_terminal() else ""
     chosen = password or secrets.token_urlsafe(12)
-    try:
-        UserUpdate(password=chosen)
-        with read_only() as db:
-            user = _find(db, email)
-        refuse_easy_password(chosen, email=user.email, username=user.username)
-        hashed_password = hash_password(chosen)
-        with unit_of_work() as db:
-            store_password(db, user=_find(db, email), hashed_password=hashed_password)
-    except ValidationError as error:
-        fail("; ".join(settings_faults(error)))
+    hashed_password = hash_password(chosen)
+    with unit_of_work() as db:
+        store_password(db, user=_find(db, email), hashed_password=hashed_password)
     _show(email, None if password else chosen, "The password is set.")
 
 
@@ -111,16 +108,41 @@ def _create(email: str, password: str, *, if_missing: bool = False) -> None:
     _show(user.email, None if password else chosen, "The admin is created.")
 
 
-def _ask_password(*, may_be_empty: bool = False) -> str:
-    """Ask twice, until both are the same; an empty one, where it may be, needs no repeating."""
+def _ask_email(default: str | None = None) -> str:
+    """Ask until it is an e-mail address."""
+
+    def read(text: str) -> str:
+        try:
+            return UserCreate(email=text).email
+        except ValidationError as error:
+            raise typer.BadParameter(text_of(error.errors()[0])) from error
+
+    return str(typer.prompt("E-mail", default=default, value_proc=read))
+
+
+def _ask_password(email: str, username: str | None = None, *, may_be_empty: bool = False) -> str:
+    """Ask until it is a good one, given twice. An empty one, where allowed, is not asked again."""
     hint = " (empty: make one up)" if may_be_empty else ""
     while True:
         password = getpass(f"Password{hint}: ")
         if not password and may_be_empty:
             return ""
-        if password and getpass("The same again: ") == password:
+        fault = _fault_of(password, crud_auth.stored_form(email), username)
+        if fault is None and getpass("The same again: ") == password:
             return password
-        console.print("These differ, or are empty. Once more.")
+        console.print(fault or "The two are not the same.", markup=False)
+
+
+def _fault_of(password: str, email: str, username: str | None) -> str | None:
+    try:
+        UserUpdate(password=password)
+        username = username or crud_user.username_of(email)
+        refuse_easy_password(password, email=email, username=username)
+    except ValidationError as error:
+        return text_of(error.errors()[0])
+    except PasswordTooEasyError as error:
+        return error.detail
+    return None
 
 
 def _show(email: str, generated: str | None, text: str) -> None:

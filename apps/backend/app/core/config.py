@@ -6,6 +6,7 @@ The order of the fields counts: a check sees only the fields above its own.
 
 import re
 import secrets
+from contextlib import suppress
 from email.utils import parseaddr
 from functools import lru_cache
 from ipaddress import ip_network
@@ -54,10 +55,18 @@ def _refuse_no_zone(value: str) -> str:
     return value
 
 
+def _refuse_no_address(value: str) -> str:
+    with suppress(ValueError):  # Of the port.
+        if re.fullmatch(r"https?://[^\s/?#@:][^\s?#@]*", value) and urlsplit(value).port != 0:
+            return value
+    raise ValueError("must be an address such as https://panel.example.com, without @, ? and #")
+
+
 def _is_local(info: ValidationInfo) -> bool:
     return info.data.get("ENVIRONMENT") == "local"
 
 
+WebAddress = Annotated[str, AfterValidator(_refuse_no_address)]
 RateLimits = Annotated[str, AfterValidator(_refuse_no_rate)]
 
 
@@ -80,8 +89,10 @@ class Settings(BaseSettings):
     """Shown in the documentation and in letters."""
     API_V1_STR: str = Field("/api/v1", pattern=r"^(/[A-Za-z0-9._~-]+)+$")
     """Where the API lives."""
-    PUBLIC_URL: str = Field("http://127.0.0.1:8000", pattern=r"^https?://[^/]+")
+    PUBLIC_URL: WebAddress = "http://127.0.0.1:8000"
     """Where people reach it."""
+    PANEL_URL: WebAddress | None = None
+    """The panel: where e-mails and pages send people. Unset: `/account/` of `PUBLIC_URL`."""
     ALLOWED_HOSTS: TextList = Field(
         [],
         description=(
@@ -201,6 +212,14 @@ class Settings(BaseSettings):
     """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
     ACCESS_LOG: bool = False
     """Whether each request writes a line; failures always do."""
+
+    @property
+    def account_url(self) -> str:
+        return f"{self.PUBLIC_URL.rstrip('/')}/account"
+
+    @property
+    def panel_url(self) -> str:
+        return self.PANEL_URL or f"{self.account_url}/"
 
     @property
     def database_url(self) -> URL:

@@ -39,7 +39,9 @@ def write_text(
     settings = get_settings()
     values = {name: _one_line(value) for name, value in parameters.items()} | {
         "project": settings.PROJECT_NAME,
-        "public_url": settings.PUBLIC_URL.rstrip("/"),
+        "account_url": settings.account_url,
+        "panel_url": settings.panel_url,
+        "has_panel": settings.PANEL_URL is not None,
         "written_at": _in_words(written_at),
         "token": token,
         "expires_at": expires_at and _in_words(expires_at),

@@ -5,6 +5,7 @@ import re
 import smtplib
 import socket
 import ssl
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ class Mailer:
         if settings.SMTP_HOST is None:
             if settings.ENVIRONMENT != "local":
                 raise NeverError("SMTP_HOST is not set, so that no letter leaves")
-            log.info("letter", to=letter.recipient, subject=letter.subject, text=letter.text)
+            _show(letter)
             return
         try:
             smtp = self._ready()
@@ -109,6 +110,16 @@ class Mailer:
         if self._smtp is not None:
             self._smtp.close()
         self._smtp = None
+
+
+def _show(letter: Letter) -> None:
+    """Take the mail server's place: a text in a terminal, elsewhere a line with the link."""
+    if sys.stderr.isatty():
+        head = f"E-mail (SMTP_HOST is not set)\nTo: {letter.recipient}\nSubject: {letter.subject}"
+        sys.stderr.write(f"\n{head}\n\n{letter.text}\n\n")
+    else:
+        link = re.search(r"^https?://\S+$", letter.text, re.MULTILINE)
+        log.info("letter", to=letter.recipient, subject=letter.subject, link=link and link[0])
 
 
 def try_mail_server() -> None:

@@ -33,7 +33,7 @@ from app.schemas.user import normalise_email, normalise_username
 
 class InvalidCredentialsError(NotAuthenticatedError):
     code = "INVALID_CREDENTIALS"
-    text = "E-mail or password is wrong."
+    text = "The e-mail or user name, or the password, is wrong."
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,6 @@ def holds(text: str, fragment: str) -> bool:
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/nope",
         "/api/v1",
         "/api/v1/",

@@ -26,7 +26,8 @@ DOCUMENT = create_app().openapi()
 MOST_TOLD = 10
 UNDOCUMENTED = (
     *("/", "/nope", "/docs", "/docs/", "/docs/assets/swagger-ui.css", "/docs/assets/nope"),
-    *("/account/verify", "/account/password", "/account/assets/nope", "/api/v1/openapi.json"),
+    *("/account", "/account/", "/account/verify", "/account/nope", "/account/assets/nope"),
+    "/api/v1/openapi.json",
     *(
         "/api/v1",
         "/api/v1/",

@@ -113,8 +113,15 @@ POST    /api/v1/letters/{letter_id}/resend           401   403        403  403  
 GET     /api/v1/jobs/                                401   403        403  403     403     403   200
 POST    /api/v1/jobs/{name}/run                      401   403        403  403     403     403   200
 
+GET     /                                            404   404        404  404     404     404   404
+GET     /account                                     404   404        404  404     404     404   404
+GET     /account/                                    200   200        200  200     200     200   200
+GET     /account/change                              200   200        200  200     200     200   200
+GET     /account/forgot                              200   200        200  200     200     200   200
 GET     /account/password                            200   200        200  200     200     200   200
+GET     /account/resend                              200   200        200  200     200     200   200
 GET     /account/verify                              200   200        200  200     200     200   200
+GET     /account/{page:path}                         404   404        404  404     404     404   404
 GET     /api/v1/openapi.json                         200   200        200  200     200     200   200
 GET     /docs                                        200   200        200  200     200     200   200
 GET     /health                                      200   200        200  200     200     200   200

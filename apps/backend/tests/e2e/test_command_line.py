@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.__main__ import main
+from app.schemas.letter import LetterTemplate
 from tests.project.tools import require_ruff
 from tests.server import BACKEND, free_port
 from tests.services.redis import RedisServer
@@ -124,6 +125,33 @@ def test_end_sessions_signs_everybody_out(run: Run, tmp_path: Path) -> None:
     with client_with(DATABASE_URL=f"sqlite:///{tmp_path}/commands.db") as client:
         headers = {"Authorization": f"Bearer {token}"}
         assert client.get("/api/v1/users/me", headers=headers).status_code == 401
+
+
+def test_emails_preview_writes_each_without_a_database(run: Run, tmp_path: Path) -> None:
+    settings = {
+        "DATABASE_URL": f"postgresql://nobody@127.0.0.1:{free_port()}/none",
+        "PANEL_URL": "https://panel.example.com/desk",
+        "PROJECT_NAME": "Ann & Ben",
+    }
+    written = run("emails", "preview", str(tmp_path / "new" / "folder"), **settings)
+
+    files = {path.name: path.read_text() for path in (tmp_path / "new" / "folder").iterdir()}
+    assert written.returncode == 0
+    assert str(tmp_path / "new" / "folder") in written.stdout
+    assert set(files) == {f"{one}.{kind}" for one in LetterTemplate for kind in ("html", "txt")}
+    for name, text in files.items():
+        assert "https://panel.example.com/desk" in text, name
+        assert ("Ann &amp; Ben" if name.endswith("html") else "Ann & Ben") in text, name
+    assert "7 days" in files["invitation.txt"]
+
+
+def test_emails_preview_names_a_folder_that_cannot_be(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    refused = run("emails", "preview", str(tmp_path / "file"))
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"Error: cannot write into {tmp_path / 'file'}: ")
 
 
 def test_commands_before_the_first_migration_say_so(run: Run) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import time_machine
@@ -153,20 +154,48 @@ def test_deliver_mail_builds_links_from_the_public_url_alone(
     assert "evil.example" not in mail.letters[0].message.as_string()
 
 
-@pytest.mark.parametrize("template", LetterTemplate)
-def test_deliver_mail_delivers_every_letter(
-    mail: Catcher, db: Session, user: User, template: LetterTemplate
-) -> None:
+def make_each(db: Session, user: User, template: LetterTemplate) -> None:
     parameters = {"name": "Ann", "username": "ann", "new_email": "new@example.com"}
     if template in {"verify_email", "reset_password", "invitation"}:
         make_letter_with_link(db, user=user, template=template, parameters=parameters)
     else:
         make_letter(db, template=template, parameters=parameters)
 
+
+@pytest.mark.parametrize("template", LetterTemplate)
+def test_deliver_mail_delivers_every_letter_with_links_that_lead_to_a_page(
+    mail: Catcher, anonymous: TestClient, db: Session, user: User, template: LetterTemplate
+) -> None:
+    make_each(db, user, template)
+
     outcome = deliver_mail()
 
+    (received,) = mail.letters
+    links = {*re.findall(r"http\S+", received.text), *re.findall(r'href="([^"]+)', received.html)}
+    pages = {link: anonymous.get(urlsplit(link).path) for link in links}
     assert outcome == "1 sent"
-    assert mail.letters[0].message["Subject"]
+    assert received.message["Subject"]
+    assert {urlsplit(link).netloc for link in links} == {"127.0.0.1:8000"}
+    assert {page.headers["content-type"] for page in pages.values()} == {"text/html; charset=utf-8"}
+    assert {page.status_code for page in pages.values()} == {200}
+
+
+@pytest.mark.parametrize("template", LetterTemplate)
+def test_deliver_mail_leads_to_the_panel(
+    mail: Catcher, db: Session, user: User, template: LetterTemplate
+) -> None:
+    make_each(db, user, template)
+
+    with changed_settings(PANEL_URL="https://panel.example.com/desk", **mail.settings):
+        deliver_mail()
+
+    (received,) = mail.letters
+    assert "Backdesk, https://panel.example.com/desk" in received.text
+    has_button = "Open Backdesk:\r\nhttps://panel.example.com/desk\r\n" in received.text
+    assert has_button is (template in {"welcome", "registration_tried"})
+    if template in {"verify_email", "reset_password", "invitation"}:
+        address, _ = link_in(received.text)
+        assert address.startswith("http://127.0.0.1:8000/account/")
 
 
 def test_deliver_mail_keeps_one_connection_for_all_letters(mail: Catcher, db: Session) -> None:

@@ -31,6 +31,7 @@ MADE_LATER: Final = {
     ".env",
     ".venv",
     "build/bench",
+    "build/emails/",
     "build/peers",
     "build/sbom.json",
     "data",

@@ -26,9 +26,16 @@ PUBLIC: Final = {
 }
 # Served without FastAPI's dependencies, so without a declaration: what it is stands here.
 UNDECLARED: Final = {
+    "/",
+    "/account",
+    "/account/",
     "/account/assets",
+    "/account/change",
+    "/account/forgot",
     "/account/password",
+    "/account/resend",
     "/account/verify",
+    "/account/{page:path}",
     "/api/v1/openapi.json",
     "/docs",
     "/docs/assets",

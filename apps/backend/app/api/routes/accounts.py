@@ -26,7 +26,7 @@ hashing = Router(route_class=HashingRoute)
 
 # The same whether or not an address is known: nobody learns here who has an account.
 LETTER_ON_ITS_WAY: Final = Message(
-    message="If the address is known here, a letter is on its way to it."
+    message="If this address has an account, an e-mail is on its way to it."
 )
 
 
@@ -48,7 +48,7 @@ def register(db: DbSession, registration: Registration) -> Message:
     The answer is the same when the address is taken; its owner is told by letter.
     """
     crud_account.register(db, registration=registration)
-    return Message(message="A letter is on its way to this address. Open the link in it.")
+    return Message(message="An e-mail is on its way to this address. Open the link in it.")
 
 
 @router.post(
@@ -72,7 +72,7 @@ def request_verification(db: DbSession, form: EmailForm) -> Message:
 def confirm_verification(db: DbSession, form: TokenForm) -> Message:
     """Verify the e-mail address to which the token of the link was sent."""
     crud_account.verify_email(db, token=form.token)
-    return Message(message="The e-mail address is verified.")
+    return Message(message="The e-mail address is confirmed.")
 
 
 @router.post(

@@ -4,40 +4,51 @@ have no CDN. They work without a panel.
 Pages and API are addressed relative to one another, so that any prefix of a proxy holds for both.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import fastapi_swagger
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 from app.api.deps import anyone
+from app.core.config import get_settings
 
-ACCOUNT_PAGES: Final = Path(__file__).resolve().parents[2] / "static" / "account"
+ACCOUNT: Final = Path(__file__).resolve().parents[2] / "static" / "account"
+ACCOUNT_PAGES: Final = tuple(
+    f"/account/{name}" for name in ("", "change", "forgot", "password", "resend", "verify")
+)
+WAYS_IN: Final = ("/", "/account", "/account/{page:path}")  # The last is for mistyped ones.
 SWAGGER: Final = Path(fastapi_swagger.__file__).parent / "resources"
 
 
 def add_account_pages(app: FastAPI) -> None:
-    """Add what the links in letters lead to."""
-    pages = Jinja2Templates(directory=ACCOUNT_PAGES)
-    values = {"project": app.title, "api": f"..{app.state.api_prefix}"}
+    """Add what e-mails and refusals lead to; without a panel, that is where people start."""
+    settings = get_settings()
+    pages = Jinja2Templates(directory=ACCOUNT)
+    values = {"project": app.title, "panel": settings.PANEL_URL, "api": app.state.api_prefix}
 
-    def show(request: Request, name: str) -> Response:
-        return pages.TemplateResponse(request, name, values, headers={"Cache-Control": "no-store"})
+    async def show(request: Request, name: str) -> Response:
+        headers = {"Cache-Control": "no-store"}
+        return pages.TemplateResponse(request, f"{name}.html", values, headers=headers)
 
-    async def get_password_page(request: Request) -> Response:
-        return show(request, "password.html")
+    async def lead(request: Request, to: str) -> Response:
+        """Programs find nothing here, as anywhere else; people go on."""
+        if "text/html" not in request.headers.get("accept", ""):
+            raise HTTPException(404)
+        return RedirectResponse(to)
 
-    async def get_verify_page(request: Request) -> Response:
-        return show(request, "verify.html")
-
-    assets = StaticFiles(directory=ACCOUNT_PAGES / "assets")
-    app.add_route("/account/password", get_password_page, include_in_schema=False)
-    app.add_route("/account/verify", get_verify_page, include_in_schema=False)
-    app.mount("/account/assets", assets, name="account-assets")
+    for path in ACCOUNT_PAGES:
+        name = path.removeprefix("/account/") or "index"
+        app.add_route(path, partial(show, name=name), include_in_schema=False)
+    app.mount("/account/assets", StaticFiles(directory=ACCOUNT / "assets"), name="account-assets")
+    for path in WAYS_IN:
+        to = settings.panel_url if path == "/" else f"{settings.account_url}/"
+        app.add_route(path, partial(lead, to=to), include_in_schema=False)
 
 
 def add_docs(app: FastAPI) -> None:
