@@ -6,15 +6,23 @@ The order of the fields counts: a check sees only the fields above its own.
 
 import re
 import secrets
+from dataclasses import dataclass
 from email.utils import parseaddr
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from zxcvbn import zxcvbn
@@ -58,6 +66,27 @@ def _is_local(info: ValidationInfo) -> bool:
     return info.data.get("ENVIRONMENT") == "local"
 
 
+@dataclass(frozen=True)
+class _SecretFile:
+    """What `NAME_FILE` names; `is_alone` unless `NAME` is set too."""
+
+    path: str
+    is_alone: bool
+
+    def read(self, name: str) -> str:
+        """Raises ValueError."""
+        if not self.is_alone:
+            raise ValueError(f"is set twice: remove {name} or {name}_FILE")
+        try:
+            text = (TOP / self.path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8 text"
+            raise ValueError(f"cannot be read from the file {self.path}: {reason}") from None
+        if not text:
+            raise ValueError(f"cannot be read from the file {self.path}: it is empty")
+        return text
+
+
 RateLimits = Annotated[str, AfterValidator(_refuse_no_rate)]
 
 
@@ -89,6 +118,8 @@ class Settings(BaseSettings):
             " else that of `PUBLIC_URL`."
         ),
     )
+    POSTGRES_PASSWORD: SecretStr | None = None
+    """For a `DATABASE_URL` without a password. It needs no escaping."""
     DATABASE_URL: SecretStr = SecretStr("sqlite:///./data/backdesk.db")
     """SQLite or PostgreSQL. A relative file starts at the top of the repository."""
     DATABASE_DIRECT_URL: SecretStr | None = None
@@ -199,8 +230,38 @@ class Settings(BaseSettings):
     """Whether `/docs` and the OpenAPI document are served."""
     LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
+    LOG_FORMAT: Literal["auto", "text", "json"] = "auto"
+    """`text`, `json`, or `auto`: text in a terminal, else JSON."""
     ACCESS_LOG: bool = False
     """Whether each request writes a line; failures always do."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let `NAME_FILE` name a file for each secret, which `read_secret_file` reads."""
+        given: dict[str, Any] = {}
+        for source in (dotenv_settings, env_settings):
+            if isinstance(source, EnvSettingsSource):
+                given |= source.env_vars
+        files = {
+            name: _SecretFile(path, is_alone=name.lower() not in given)
+            for name, field in settings_cls.model_fields.items()
+            if SecretStr in {field.annotation, *get_args(field.annotation)}
+            and (path := given.get(f"{name}_FILE".lower()))
+        }
+        from_files = InitSettingsSource(settings_cls, files)
+        return init_settings, from_files, env_settings, dotenv_settings, file_secret_settings
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def read_secret_file(cls, value: Any, info: ValidationInfo) -> Any:
+        return value.read(str(info.field_name)) if isinstance(value, _SecretFile) else value
 
     @property
     def database_url(self) -> URL:
@@ -245,6 +306,9 @@ class Settings(BaseSettings):
             url = url.set(drivername="postgresql+psycopg2")
         if url.drivername not in {"postgresql+psycopg2", "sqlite"}:
             raise ValueError("must be a sqlite:///… or a postgresql://… URL")
+        password = info.data.get("POSTGRES_PASSWORD")
+        if password and url.drivername != "sqlite" and url.password is None:
+            url = url.set(password=password.get_secret_value())
         if url.drivername == "sqlite":
             url = url.set(database=str(_sqlite_file(url)))
             if not _is_local(info) and info.data.get("WEB_CONCURRENCY", 1) > 1:
