@@ -18,7 +18,7 @@ from rich.progress import Progress
 
 import app.api.api  # noqa: F401  It fills EXPORTS and IMPORTS.
 from app.api.exports import EXPORTS
-from app.api.imports import IMPORTS, import_rows, open_upload
+from app.api.imports import IMPORTS, UnknownFormatError, import_rows, open_upload
 from app.api.wording import text_of
 from app.cli.accounts import find_user
 from app.cli.console import console, fail, file_bar
@@ -149,6 +149,8 @@ def import_records(
             watched = bar.wrap_file(copy, copy.seek(0, os.SEEK_END), description="Read")
             importing = Importing(replace(opened, file=watched), on_conflict)
             result = import_rows(db, importer, importing, actor=actor, is_dry_run=dry_run)
+        except UnknownFormatError as error:
+            raise typer.BadParameter(error.detail, param_hint="--format") from None
         except DomainError as error:
             _show_refused(error.fields)
             raise

@@ -50,8 +50,8 @@ def configure_logging() -> None:
     if log_format == "text" or (log_format == "auto" and is_terminal):
         final += [
             structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-            _show_request,
             _make_printable,
+            _show_request,
             _text_renderer(has_colors=is_terminal),
         ]
     else:
