@@ -68,10 +68,9 @@ class ExportParameters:
     def read(self, given: Sequence[tuple[str, str]], actor: Principal) -> ExportQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
         _refuse({name for name, _ in given} & PAGING, "An export is whole: it has no pages.")
-        own: dict[str, list[str]] = {}
-        for name, value in given:
-            if name in self._own:
-                own.setdefault(name, []).append(value)
+        own = {
+            name: [one for key, one in given if key == name] for name in self._own & {*dict(given)}
+        }
         try:
             choice = _Choice.model_validate(own)
         except ValidationError as refusal:

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -18,6 +17,7 @@ from app.db.integrity import is_missing_table
 
 cli = typer.Typer(
     name="backdesk",
+    help="The backend of internal admin panels.",
     no_args_is_help=True,
     add_completion=False,  # Its scripts look for `manage.py` in PATH.
     pretty_exceptions_enable=False,
@@ -47,22 +47,10 @@ for name, command in COMMANDS:
     cli.command(name, no_args_is_help=name in NEED_ARGUMENTS)(command)
 
 
-def _show_version(is_asked: bool) -> None:
-    if is_asked:
-        typer.echo(f"Backdesk {__version__}")
-        raise typer.Exit
-
-
-@cli.callback()
-def describe(
-    _: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
-    ] = False,
-) -> None:
-    """The backend of internal admin panels."""
-
-
 def main() -> None:
+    if sys.argv[1:] == ["--version"]:
+        typer.echo(f"Backdesk {__version__}")
+        return
     try:
         cli(prog_name=os.environ.get("BACKDESK_PROGRAM"))  # Set by the launcher.
     except ValidationError as error:

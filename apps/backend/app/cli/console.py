@@ -1,11 +1,10 @@
 """How commands talk: plain lines, and one line for a failure."""
 
 import sys
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
-from pydantic_core import to_json
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,10 +19,6 @@ from app.api.wording import text_of
 
 console = Console(highlight=False, soft_wrap=True)
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
-
-
-def print_json(value: Any) -> None:
-    typer.echo(to_json(value, indent=2))
 
 
 def fail(text: str, *, code: int = 1) -> NoReturn:

@@ -5,11 +5,12 @@ from typing import Any
 
 import typer
 from pydantic import ValidationError
+from pydantic_core import to_json
 from rich.table import Column, Table
 
 from app import models
 from app.api.api import access_of, limits_of, route_contexts
-from app.cli.console import AsJson, console, print_json, settings_faults
+from app.cli.console import AsJson, console, settings_faults
 from app.core.config import get_settings
 from app.core.mailer import MailServerError, try_mail_server
 from app.core.rate_limit import RateLimiter, RedisUnavailableError
@@ -30,7 +31,7 @@ def check(as_json: AsJson = False) -> None:
         if fault:
             break
     if as_json:
-        print_json(found)
+        typer.echo(to_json(found, indent=2))
     raise typer.Exit(1 if found[-1]["fault"] else 0)
 
 
@@ -95,7 +96,7 @@ def routes(as_json: AsJson = False) -> None:
         for method in sorted(one.methods or ())
     ]
     if as_json:
-        print_json(found)
+        typer.echo(to_json(found, indent=2))
         return
     path = Column("Path", no_wrap=True)
     table = Table("Method", path, "Who", "Limit", box=None, pad_edge=False, collapse_padding=True)

@@ -1,9 +1,11 @@
 from datetime import timedelta
 from typing import Final
 
+import typer
+from pydantic_core import to_json
 from rich.table import Table
 
-from app.cli.console import AsJson, console, fail, print_json
+from app.cli.console import AsJson, console, fail
 from app.core.logging import configure_logging
 from app.db.session import read_only
 from app.tasks.deliver_mail import deliver_mail
@@ -17,7 +19,7 @@ def list_jobs(as_json: AsJson = False) -> None:
     with read_only() as db:
         found = get_jobs(db)
     if as_json:
-        print_json(found)
+        typer.echo(to_json(found, indent=2))
         return
     table = Table("Job", "Due", "Last run", box=None, pad_edge=False)
     for job in found:

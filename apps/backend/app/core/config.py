@@ -6,7 +6,6 @@ The order of the fields counts: a check sees only the fields above its own.
 
 import re
 import secrets
-from dataclasses import dataclass
 from email.utils import parseaddr
 from functools import lru_cache
 from ipaddress import ip_network
@@ -66,25 +65,14 @@ def _is_local(info: ValidationInfo) -> bool:
     return info.data.get("ENVIRONMENT") == "local"
 
 
-@dataclass(frozen=True)
-class _SecretFile:
-    """What `NAME_FILE` names; `is_alone` unless `NAME` is set too."""
-
-    path: str
-    is_alone: bool
-
-    def read(self, name: str) -> str:
-        """Raises ValueError."""
-        if not self.is_alone:
-            raise ValueError(f"is set twice: remove {name} or {name}_FILE")
-        try:
-            text = (TOP / self.path).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8 text"
-            raise ValueError(f"cannot be read from the file {self.path}: {reason}") from None
-        if not text:
-            raise ValueError(f"cannot be read from the file {self.path}: it is empty")
-        return text
+def _read_secret(path: str) -> str | ValueError:
+    """Return what is wrong instead of raising it: that is for the validator of its setting."""
+    try:
+        text = (TOP / path).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        return ValueError(f"cannot be read from the file {path}: {reason}")
+    return text or ValueError(f"cannot be read from the file {path}: it is empty")
 
 
 RateLimits = Annotated[str, AfterValidator(_refuse_no_rate)]
@@ -244,13 +232,15 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let `NAME_FILE` name a file for each secret, which `read_secret_file` reads."""
+        """Let `NAME_FILE` name a file for each secret."""
         given: dict[str, Any] = {}
         for source in (dotenv_settings, env_settings):
             if isinstance(source, EnvSettingsSource):
                 given |= source.env_vars
         files = {
-            name: _SecretFile(path, is_alone=name.lower() not in given)
+            name: ValueError(f"is set twice: remove {name} or {name}_FILE")
+            if name.lower() in given
+            else _read_secret(path)
             for name, field in settings_cls.model_fields.items()
             if SecretStr in {field.annotation, *get_args(field.annotation)}
             and (path := given.get(f"{name}_FILE".lower()))
@@ -260,8 +250,10 @@ class Settings(BaseSettings):
 
     @field_validator("*", mode="before")
     @classmethod
-    def read_secret_file(cls, value: Any, info: ValidationInfo) -> Any:
-        return value.read(str(info.field_name)) if isinstance(value, _SecretFile) else value
+    def refuse_unread_secret(cls, value: Any) -> Any:
+        if isinstance(value, ValueError):
+            raise value
+        return value
 
     @property
     def database_url(self) -> URL:

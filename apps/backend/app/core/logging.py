@@ -35,25 +35,17 @@ def _make_printable(_logger: object, _method: str, event: EventDict) -> EventDic
     return event
 
 
-def _text_renderer(*, has_colors: bool) -> structlog.dev.ConsoleRenderer:
-    return structlog.dev.ConsoleRenderer(
-        colors=has_colors and not os.environ.get("NO_COLOR"),
-        # The pretty ones print local variables, and passwords are among them.
-        exception_formatter=structlog.dev.plain_traceback,
-    )
-
-
 def configure_logging() -> None:
     """Send every logger, the libraries' too, through one formatter on standard error."""
     is_terminal, log_format = sys.stderr.isatty(), get_settings().LOG_FORMAT
     final: list[Processor] = [structlog.processors.format_exc_info]
     if log_format == "text" or (log_format == "auto" and is_terminal):
-        final += [
-            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-            _make_printable,
-            _show_request,
-            _text_renderer(has_colors=is_terminal),
-        ]
+        clock = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
+        has_colors = is_terminal and not os.environ.get("NO_COLOR")
+        # Plain tracebacks: the pretty ones print local variables, and passwords are among them.
+        plain = structlog.dev.plain_traceback
+        renderer = structlog.dev.ConsoleRenderer(colors=has_colors, exception_formatter=plain)
+        final += [clock, _make_printable, _show_request, renderer]
     else:
         final.append(structlog.processors.JSONRenderer())
     handler = logging.StreamHandler()

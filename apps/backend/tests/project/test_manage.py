@@ -129,6 +129,10 @@ def test_application_completes_options_under_the_name_of_manage() -> None:
     assert completed.stdout.split() == ["--port"]
 
 
+def test_application_tells_its_version() -> None:
+    assert application("--version").stdout == f"Backdesk {__version__}\n"
+
+
 def test_usage_names_how_the_application_was_started() -> None:
     by_manage = application("serve", "--help", BACKDESK_PROGRAM="manage.py")
     by_itself = application("serve", "--help")
@@ -138,11 +142,33 @@ def test_usage_names_how_the_application_was_started() -> None:
 
 
 def application(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if name != "BACKDESK_PROGRAM"}
     return subprocess.run(
         [sys.executable, "-m", "app.cli", *arguments],
         cwd=BACKEND,
-        env={**os.environ, **environment},
+        env={**inherited, **environment},
         capture_output=True,
         text=True,
         check=True,
     )
+
+
+def test_first_start_makes_a_key_unless_one_is_given(tmp_path: Path) -> None:
+    backend = tmp_path / "apps" / "backend"
+    backend.mkdir(parents=True)
+    shutil.copy(launcher.__file__, backend)
+    start = [sys.executable, "-c", "import launcher; launcher.provide_secret_key()"]
+    bare = {"PATH": os.environ["PATH"]}
+
+    subprocess.run(start, cwd=backend, env=bare | {"SECRET_KEY_FILE": "key"}, check=True)
+    given = (tmp_path / ".env").read_text()
+    (tmp_path / ".env").write_text("SECRET_KEY_FILE=key\n")
+    subprocess.run(start, cwd=backend, env=bare, check=True)
+    named = (tmp_path / ".env").read_text()
+    (tmp_path / ".env").unlink()
+    subprocess.run(start, cwd=backend, env=bare, check=True)
+    made = (tmp_path / ".env").read_text()
+
+    assert "SECRET_KEY" not in given
+    assert named == "SECRET_KEY_FILE=key\n"
+    assert re.search(r"(?m)^SECRET_KEY=\S{64}$", made)

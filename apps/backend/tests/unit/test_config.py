@@ -70,16 +70,27 @@ def test_secret_is_read_from_its_file(
 
 
 def test_secret_file_is_named_in_the_settings_file_too(
-    monkeypatch: pytest.MonkeyPatch, configure: Configure, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_text(STRONG_KEY)
     (tmp_path / ".env").write_text(f"SECRET_KEY_FILE={tmp_path / 'secret'}\n")
-    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    monkeypatch.delenv("SECRET_KEY", raising=False)
 
-    assert configure().SECRET_KEY.get_secret_value() == STRONG_KEY
-    assert causes(configure, SECRET_KEY=STRONG_KEY) == {
-        "SECRET_KEY": "Value error, is set twice: remove SECRET_KEY or SECRET_KEY_FILE"
-    }
+    settings = Settings(_env_file=tmp_path / ".env")
+
+    assert settings.SECRET_KEY.get_secret_value() == STRONG_KEY
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+def test_secret_that_is_set_twice_is_refused(
+    configure: Configure, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "secret").write_text(SAMPLES.get(name, STRONG_KEY))
+    both = {name: SAMPLES.get(name, STRONG_KEY), f"{name}_FILE": str(tmp_path / "secret")}
+
+    refusal = causes(configure, **both)
+
+    assert refusal == {name: f"Value error, is set twice: remove {name} or {name}_FILE"}
 
 
 @pytest.mark.parametrize("name", sorted(SECRETS))
