@@ -48,12 +48,12 @@ def progress_bar() -> Progress:
     )
 
 
-def file_bar() -> Progress:
+def file_bar(*, is_wanted: bool = True) -> Progress:
     """In a terminal, and on standard error: standard output may be the file."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),
         console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
+        disable=not (is_wanted and sys.stderr.isatty()),
     )

@@ -33,30 +33,38 @@ from app.schemas.imports import ImportPreview, ImportResult, OnConflict
 from app.schemas.listing import ExportFormat
 from app.schemas.user import UserPublic
 
-# Who is at the shell may do all, and is named by no audit.
+# Whoever is at the shell may do everything; the audit names nobody.
 OPERATOR: Final = Principal(
     0, 0, Role.ADMIN, None, True, False, {"email": None, "token_quota": None}
 )
 
+_FILTERS: Final = "A parameter of the list: role=admin, q=lamp, sort=-id. May be repeated."
+_FORMAT: Final = "Left out, the file's name tells."
+_ACTOR: Final = "Whose rights, and whose new items."
+_CONFLICT: Final = "What is done with rows whose record is there already."
+
+Exported = Annotated[str, typer.Argument(metavar="|".join(EXPORTS))]
+ExportedAs = Annotated[ExportFormat, typer.Option("--format")]
+Output = Annotated[str, typer.Option(metavar="FILE", help="`-` is standard output.")]
+Filters = Annotated[list[str] | None, typer.Option("--filter", metavar="NAME=VALUE", help=_FILTERS)]
+Columns = Annotated[str | None, typer.Option(help="`importable`: those that an import takes.")]
+Bom = Annotated[bool, typer.Option("--bom", help="A byte order mark, for Excel.")]
+
+Imported = Annotated[str, typer.Argument(metavar="|".join(IMPORTS))]
+Source = Annotated[typer.FileBinaryRead, typer.Argument(help="`-` is standard input.")]
+ImportedAs = Annotated[FileFormat | None, typer.Option("--format", help=_FORMAT)]
+Conflicts = Annotated[OnConflict, typer.Option(help=_CONFLICT)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check all, write nothing.")]
+ActingFor = Annotated[str | None, typer.Option("--as", metavar="EMAIL", help=_ACTOR)]
+
 
 def export_records(
-    resource: Annotated[str, typer.Argument(metavar="|".join(EXPORTS))],
-    output: Annotated[
-        str, typer.Option(metavar="FILE", help="Where to write; `-` is standard output.")
-    ] = "-",
-    file_format: Annotated[ExportFormat, typer.Option("--format")] = ExportFormat.CSV,
-    filters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter",
-            metavar="NAME=VALUE",
-            help="A parameter of the list: role=admin, q=lamp, sort=-id. May be repeated.",
-        ),
-    ] = None,
-    columns: Annotated[
-        str | None, typer.Option(help="`importable`: those that an import takes.")
-    ] = None,
-    bom: Annotated[bool, typer.Option("--bom", help="A byte order mark, for Excel.")] = False,
+    resource: Exported,
+    output: Output = "-",
+    file_format: ExportedAs = ExportFormat.CSV,
+    filters: Filters = None,
+    columns: Columns = None,
+    bom: Bom = False,
 ) -> None:
     """Write all records of a resource, or those that filters choose, to a file."""
     if resource not in EXPORTS:
@@ -72,7 +80,8 @@ def export_records(
         raise typer.BadParameter(" ".join(texts)) from None
     export = get_export(listing, query=query, actor=OPERATOR)
     try:
-        with file_bar() as bar, _destination(output) as file:
+        is_seen = output == "-" and sys.stdout.isatty()
+        with file_bar(is_wanted=not is_seen) as bar, _destination(output) as file:
             write_export(_Watched(file, bar), export=export, origin=Origin())
     except OSError as error:
         if output == "-":
@@ -114,19 +123,12 @@ def _destination(output: str) -> Iterator[BinaryIO]:
 
 
 def import_records(
-    resource: Annotated[str, typer.Argument(metavar="|".join(IMPORTS))],
-    file: Annotated[typer.FileBinaryRead, typer.Argument(help="`-` is standard input.")],
-    file_format: Annotated[
-        FileFormat | None, typer.Option("--format", help="Left out, the file's name tells.")
-    ] = None,
-    on_conflict: Annotated[
-        OnConflict, typer.Option(help="What is done with rows whose record is there already.")
-    ] = OnConflict.ERROR,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, write nothing.")] = False,
-    email: Annotated[
-        str | None,
-        typer.Option("--as", metavar="EMAIL", help="Whose rights, and whose new items."),
-    ] = None,
+    resource: Imported,
+    file: Source,
+    file_format: ImportedAs = None,
+    on_conflict: Conflicts = OnConflict.ERROR,
+    dry_run: DryRun = False,
+    email: ActingFor = None,
 ) -> None:
     """Create or change records from a file: all rows, or none and exit code 1."""
     if resource not in IMPORTS:
