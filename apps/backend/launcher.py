@@ -56,42 +56,108 @@ CAUSES = {
 }
 NOT_RUN = 3  # The exit code of an audit that could not ask.
 MODULES = {"test": ["pytest"], "bench": ["bench"]}
-SECRET_KEY = re.compile(rb"""(?im)^\s*(export\s+)?SECRET_KEY[ \t]*=[ \t]*["']?[^\s"'#]""")
+SECRET_KEY = re.compile(rb"""(?im)^\s*(export\s+)?SECRET_KEY(_FILE)?[ \t]*=[ \t]*["']?[^\s"'#]""")
 USAGE = """\
-Usage: python3 manage.py COMMAND [OPTIONS]
+Usage: manage.py COMMAND [OPTIONS]
 
-  run    Set up, migrate, create the first admin, serve. --seed adds demo data.
-  test   Run the tests. Options, and paths as seen from apps/backend, go to pytest.
-  lint   Check format, style, types and import contracts.
-  audit  List what is locked in build/sbom.json, and ask whether holes in it are known.
-  bench  Measure what a request costs, beside other frameworks. --help, --quick, --smoke.
-  lock   Write the lock files from requirements/*.in. Options go to uv: --upgrade.
+Set up and serve
+  run             Set up, migrate, create the first admin, serve. --seed adds demo data.
+  serve           Serve the API.
+  check           Tell what is wrong with settings, database, Redis and mail server.
 
-Every other command is the app's own"""
+Database
+  migrate         Bring the schema to this release's version. --check only compares.
+  new-migration   Write a migration from the models.
+  seed            Add demo data.
+
+Accounts
+  create-admin    Create an admin.
+  reset-password  Set somebody's password.
+  end-sessions    Sign somebody out, or everybody.
+  emails          Write every e-mail with sample data as a file: emails preview.
+
+Records
+  export          Write users, items, usage or the audit to a file.
+  import          Create or change users or items from a file.
+
+In the background
+  jobs            List the background jobs.
+  deliver-mail    Deliver the letters that are due, now.
+  clean-up        Delete what has expired, now.
+
+Development
+  test            Run the tests. Options, and paths as seen from apps/backend, go to pytest.
+  lint            Check format, style, types and import contracts.
+  audit           List what is locked in build/sbom.json, and ask whether holes in it are known.
+  bench           Measure what a request costs, beside other frameworks. --quick, --smoke.
+  lock            Write the lock files from requirements/*.in. Options go to uv: --upgrade.
+  routes          List every route, and who may call it.
+  openapi         Print the OpenAPI document.
+  shell           Open a Python prompt with a session and the models.
+  completion      Print what makes bash, zsh or fish complete ./manage.py.
+
+--help after a command tells its options, --version which release this is."""
+TAKE_FILES = {"export", "import", "emails"}  # Named as seen from where the caller stands.
+OWN = {"test", "lint", "audit", "lock", "completion"}  # With no help of their own.
+HELP, VERSION = {"-h", "--help"}, re.compile(r'(?m)^__version__ = "(.+)"$')
+COMPLETING = "_MANAGE.PY_COMPLETE"  # By which Typer is asked what fits.
+BASH = f"""\
+_backdesk() {{
+    local IFS=$'\\n'
+    COMPREPLY=( $(env COMP_WORDS="${{COMP_WORDS[*]}}" COMP_CWORD=$COMP_CWORD \\
+        {COMPLETING}=complete_bash "$1") )
+}}
+complete -o default -F _backdesk manage.py
+"""
+COMPLETIONS = {
+    "bash": BASH,
+    "zsh": f"autoload -U +X bashcompinit && bashcompinit\n{BASH}",
+    "fish": "complete --command manage.py --arguments "
+    "'(env COMP_WORDS=(commandline -cp) COMP_CWORD=(count (commandline -opc)) "
+    f"{COMPLETING}=complete_bash (commandline -opc)[1])'\n",
+}
 
 
 def main(command: str = "", *arguments: str) -> None:
-    if command in {"", "help", "-h", "--help"}:
-        show_help()
+    if COMPLETING in os.environ:
+        complete()
+    elif command in {"", "help", *HELP}:
+        print(USAGE)
         sys.exit(0 if command else 2)
-    if command == "lint":
-        lint(*arguments)
-    elif command == "audit":
-        audit(*arguments)
-    elif command == "lock":
-        lock(*arguments)
+    elif command == "--version":
+        source = (BACKEND / "app" / "__init__.py").read_text(encoding="utf-8")
+        print(f"Backdesk {VERSION.findall(source)[0]}")
+    elif command in OWN and HELP & set(arguments):
+        (text,) = re.findall(rf"(?m)^  {command} +(.+)$", USAGE)
+        print(f"Usage: manage.py {command}\n\n{text}")
+    elif run_here := {
+        "lint": lint,
+        "audit": audit,
+        "lock": lock,
+        "completion": completion,
+    }.get(command):
+        run_here(*arguments)
     else:
         install(APP)
-        if command == "run" and not {"-h", "--help"} & set(arguments):
+        if command == "run" and not HELP & set(arguments):
             provide_secret_key()
         hand_over(*MODULES.get(command, ["app.cli", command]), *arguments)
 
 
-def show_help() -> None:
-    is_ready = is_installed(APP)
-    print(USAGE + (":" if is_ready else "; they are listed here after the first use."), flush=True)
-    if is_ready:
-        call([PYTHON, "-m", "app.cli", "--help"], cwd=BACKEND)
+def complete() -> None:
+    """Name the commands that fit. Their options the app knows, once it is installed."""
+    if os.environ.get("COMP_CWORD") == "1":
+        _, *words = os.environ.get("COMP_WORDS", "").split()
+        names = re.findall(r"(?m)^  ([a-z-]+)  ", USAGE)
+        print(*(name for name in names if name.startswith("".join(words))), sep="\n")
+    elif is_installed(APP):
+        hand_over("app.cli")
+
+
+def completion(shell: str = "", *_: str) -> None:
+    if shell not in COMPLETIONS:
+        stop("say for which shell: completion bash, zsh or fish.", code=2)
+    print(COMPLETIONS[shell], end="")
 
 
 def lint(*arguments: str) -> None:
@@ -155,10 +221,16 @@ def lock(*options: str) -> None:
 
 def hand_over(*arguments: str) -> NoReturn:
     """Become the app, where the system can, so that signals reach it."""
-    os.chdir(BACKEND)
+    os.environ["BACKDESK_PROGRAM"] = "manage.py"
+    options = ["-m"]
+    if TAKE_FILES & set(arguments[1:2]):
+        os.environ["PYTHONPATH"] = str(BACKEND)
+        options = ["-P", "-m"]  # An `app` of the caller's folder is none of ours.
+    else:
+        os.chdir(BACKEND)
     if os.name == "nt":
-        sys.exit(call([PYTHON, "-m", *arguments]))
-    os.execv(PYTHON, [str(PYTHON), "-m", *arguments])  # noqa: S606  No shell is wanted here.
+        sys.exit(call([PYTHON, *options, *arguments]))
+    os.execv(PYTHON, [str(PYTHON), *options, *arguments])  # noqa: S606  No shell is wanted here.
 
 
 def install(*locks: str) -> None:
@@ -279,14 +351,15 @@ def one_at_a_time() -> Iterator[None]:
 
 def provide_secret_key() -> None:
     """Write `.env` on first use; to one that is there, add no more than a missing key."""
-    key = f"SECRET_KEY={secrets.token_urlsafe(48)}\n"
+    has_key = os.environ.get("SECRET_KEY") or os.environ.get("SECRET_KEY_FILE")
+    key = "" if has_key else f"SECRET_KEY={secrets.token_urlsafe(48)}\n"
     with one_at_a_time():
         if not os.path.lexists(ENV_FILE):
             handle, draft = tempfile.mkstemp(prefix=".env.", dir=TOP)  # Mode 0600.
             with os.fdopen(handle, "w") as file:
                 file.write(f"# .env.example shows every setting.\n{key}ACCESS_LOG=true\n")
             Path(draft).replace(ENV_FILE)
-        elif not (os.environ.get("SECRET_KEY") or SECRET_KEY.search(ENV_FILE.read_bytes())):
+        elif key and not SECRET_KEY.search(ENV_FILE.read_bytes()):
             with ENV_FILE.open("a") as file:
                 file.write("\n" + key)
 

@@ -1,6 +1,6 @@
 """Exports over HTTP: their parameters, and an answer that a thread writes while it is sent."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
@@ -15,7 +15,7 @@ from app.api.listing import ListParameters
 from app.api.routing import Router
 from app.api.streaming import StreamedResponse
 from app.core.clock import utc_now
-from app.core.permissions import Permission
+from app.core.permissions import Permission, Principal
 from app.crud.export_file import get_export, write_export
 from app.crud.listing import Listing
 from app.schemas.listing import ExportFormat, ExportQuery
@@ -42,6 +42,10 @@ EXPORT_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
+# By name: the exports that there are.
+EXPORTS: Final[dict[str, tuple[Listing[Any], "ExportParameters"]]] = {}
+
+
 class _Choice(BaseModel):
     format: Annotated[list[ExportFormat], Field(max_length=1)] = [ExportFormat.CSV]
     columns: Annotated[list[Literal["importable"]], Field(max_length=1)] = []
@@ -59,9 +63,14 @@ class ExportParameters:
 
     def __call__(self, request: Request, actor: CurrentUser) -> ExportQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
-        given = request.query_params.multi_items()
+        return self.read(request.query_params.multi_items(), actor)
+
+    def read(self, given: Sequence[tuple[str, str]], actor: Principal) -> ExportQuery:
+        """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
         _refuse({name for name, _ in given} & PAGING, "An export is whole: it has no pages.")
-        own = {name: request.query_params.getlist(name) for name, _ in given if name in self._own}
+        own = {
+            name: [one for key, one in given if key == name] for name in self._own & {*dict(given)}
+        }
         try:
             choice = _Choice.model_validate(own)
         except ValidationError as refusal:
@@ -117,6 +126,7 @@ def add_export_route(
     path: str = "/export",
 ) -> None:
     parameters = ExportParameters(listed, has_importable=listing.importable is not None)
+    EXPORTS[name] = listing, parameters
 
     @router.get(
         path,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Query, Response
 from pydantic import BaseModel
+from sqlalchemy.orm import Session
 
 from app.api.deps import CurrentUser, DbSession, requires
 from app.api.dry_run import IsDryRun
@@ -18,7 +19,7 @@ from app.api.routing import Router
 from app.api.sent import read_sent
 from app.api.uploads import Upload, UploadRoute
 from app.core.errors import InvalidInputError
-from app.core.permissions import Permission
+from app.core.permissions import Permission, Principal
 from app.core.record_file import FileFormat, RecordFile
 from app.core.workbook import unpack_workbook
 from app.crud.importing import (
@@ -55,6 +56,9 @@ FORMATS: Final[Mapping[str, FileFormat]] = {  # By suffix and by media type.
     "application/vnd.ms-excel": FileFormat.XLSX,
     "application/vnd.oasis.opendocument.spreadsheet": FileFormat.ODS,
 }
+
+# By name: the imports that there are, with the schema that is shown and the permission.
+IMPORTS: Final[dict[str, tuple[Importer[Any], type[BaseModel], Permission]]] = {}
 
 GivenFormat = Annotated[
     FileFormat | None,
@@ -108,6 +112,24 @@ def template_columns(schema: type[ImportSchema]) -> list[str]:
     return sorted({**dict.fromkeys(names), schema.key: None}, key="id".__eq__)
 
 
+def import_rows(
+    db: Session,
+    importer: Importer[Any],
+    importing: Importing,
+    *,
+    actor: Principal,
+    is_dry_run: bool,
+) -> ImportPreview | ImportResult:
+    """Raises what rows are refused for, unless it is a dry run."""
+    find = partial(importer.find, db, actor=actor)
+    chunks = read_chunks(importing.file, importer.schema, find)
+    importer.write(db, chunks=chunks, importing=importing, actor=actor)
+    if not is_dry_run:
+        return importing.result()
+    rehearse(db)
+    return importing.preview(db)
+
+
 def read_chunks(
     opened: RecordFile,
     schema: type[Row],
@@ -152,6 +174,7 @@ def import_router(
     """
     router = Router(prefix=base.prefix, tags=base.tags, route_class=UploadRoute)
     names, schema = base.prefix.strip("/"), importer.schema
+    IMPORTS[names] = importer, public, permission
 
     @router.post(
         "/import",
@@ -171,14 +194,8 @@ def import_router(
         on_conflict: GivenOnConflict = OnConflict.ERROR,
         is_dry_run: IsDryRun = False,
     ) -> ImportPreview | ImportResult:
-        opened = open_upload(upload, file_format, schema, public)
-        importing = Importing(opened, on_conflict)
-        chunks = read_chunks(opened, schema, partial(importer.find, db, actor=actor))
-        importer.write(db, chunks=chunks, importing=importing, actor=actor)
-        if not is_dry_run:
-            return importing.result()
-        rehearse(db)
-        return importing.preview(db)
+        importing = Importing(open_upload(upload, file_format, schema, public), on_conflict)
+        return import_rows(db, importer, importing, actor=actor, is_dry_run=is_dry_run)
 
     @router.get(
         "/import/template",

@@ -65,12 +65,12 @@ def ensure_admin() -> None:
 def reset_password(email: Annotated[str, typer.Argument(help="Whose password to set.")]) -> None:
     """Set a user's password: asked at a terminal, else made up and shown once."""
     with read_only() as db:
-        user = _find(db, email)
+        user = find_user(db, email)
     password = _ask_password(user.email, user.username, may_be_empty=True) if is_terminal() else ""
     chosen = password or secrets.token_urlsafe(12)
     hashed_password = hash_password(chosen)
     with unit_of_work() as db:
-        store_password(db, user=_find(db, email), hashed_password=hashed_password)
+        store_password(db, user=find_user(db, email), hashed_password=hashed_password)
     _show(email, None if password else chosen, "The password is set.")
 
 
@@ -82,11 +82,11 @@ def end_sessions(
         if email is None:
             count = crud_auth.end_sessions_of_all(db)
         else:
-            count = crud_auth.end_sessions_of(db, user_id=_find(db, email).id)
+            count = crud_auth.end_sessions_of(db, user_id=find_user(db, email).id)
     console.print(f"{count} sessions are ended.")
 
 
-def _find(db: Session, email: str) -> User:
+def find_user(db: Session, email: str) -> User:
     user = crud_user.get_user_by_email(db, email=crud_auth.stored_form(email))
     if user is None:
         fail(f"there is no user with the e-mail {email}.")

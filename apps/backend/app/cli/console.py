@@ -1,16 +1,24 @@
 """How commands talk: plain lines, and one line for a failure."""
 
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from app.api.wording import text_of
 
 console = Console(highlight=False, soft_wrap=True)
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 def fail(text: str, *, code: int = 1) -> NoReturn:
@@ -37,4 +45,15 @@ def progress_bar() -> Progress:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
+    )
+
+
+def file_bar(*, is_wanted: bool = True) -> Progress:
+    """In a terminal, and on standard error: standard output may be the file."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        console=Console(stderr=True),
+        disable=not (is_wanted and sys.stderr.isatty()),
     )

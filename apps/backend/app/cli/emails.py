@@ -21,11 +21,11 @@ emails = typer.Typer(no_args_is_help=True, help="Look at the e-mails.")
 @emails.command()
 def preview(
     folder: Annotated[
-        Path, typer.Argument(help="A relative one starts at the top of the repository.")
-    ] = Path("build/emails"),
+        Path, typer.Argument(help="Where to write.", show_default="build/emails")
+    ] = TOP / "build/emails",
 ) -> None:
     """Write each e-mail with sample data, as HTML and as text. Needs no database."""
-    folder, now = TOP / folder, utc_now()
+    now = utc_now()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for template in LetterTemplate:

@@ -1,13 +1,16 @@
 import code
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import typer
 from pydantic import ValidationError
+from pydantic_core import to_json
 from rich.table import Column, Table
 
 from app import models
 from app.api.api import access_of, limits_of, route_contexts
-from app.cli.console import console, settings_faults
+from app.cli.console import AsJson, console, settings_faults
 from app.core.config import get_settings
 from app.core.mailer import MailServerError, try_mail_server
 from app.core.rate_limit import RateLimiter, RedisUnavailableError
@@ -17,25 +20,32 @@ from app.db.session import unit_of_work
 from app.main import create_app
 
 
-def check() -> None:
+def check(as_json: AsJson = False) -> None:
     """Tell what is wrong with settings, database, schema, Redis and mail server, and what to do."""
-    _tell("Settings", _check_settings())
-    _tell("Database", _check_database())
-    is_usable = migrations.is_usable()
-    _tell("Schema", None if is_usable else "is not at this release's version: run migrate")
+    found = []
+    for name, fault, note in _checks():
+        found.append({"name": name.lower(), "fault": fault})
+        if not as_json:
+            mark = "[red]✗[/]" if fault else "-" if note else "[green]✓[/]"
+            console.print(f"{mark} {name:<9}{fault or note or 'in order'}", soft_wrap=True)
+        if fault:
+            break
+    if as_json:
+        typer.echo(to_json(found, indent=2))
+    raise typer.Exit(1 if found[-1]["fault"] else 0)
+
+
+def _checks() -> Iterator[tuple[str, str | None, str]]:
+    """Give name, fault and note of each. What follows a fault stands on what is not there."""
+    yield "Settings", _check_settings(), ""
+    yield "Database", _check_database(), ""
+    behind = "is not at this release's version: run migrate"
+    yield "Schema", None if migrations.is_usable() else behind, ""
     if get_settings().REDIS_URL is None:
-        console.print("- Redis    not set: each process counts rate limits for itself")
+        yield "Redis", None, "not set: each process counts rate limits for itself"
     else:
-        _tell("Redis", _check_redis())
-    _tell("Letters", _check_letters())
-
-
-def _tell(name: str, fault: str | None) -> None:
-    """What follows a fault stands on what is not there."""
-    mark = "[red]✗[/]" if fault else "[green]✓[/]"
-    console.print(f"{mark} {name:<9}{fault or 'in order'}", soft_wrap=True)
-    if fault:
-        raise typer.Exit(1)
+        yield "Redis", _check_redis(), ""
+    yield "Letters", _check_letters(), ""
 
 
 def _check_settings() -> str | None:
@@ -78,13 +88,20 @@ def _check_redis() -> str | None:
     return None
 
 
-def routes() -> None:
+def routes(as_json: AsJson = False) -> None:
     """List every route: method, path, who may call it, and how often."""
+    found: list[dict[str, Any]] = [
+        {"method": method, "path": one.path, "who": access_of(one), "limits": limits_of(one)}
+        for one in sorted(route_contexts(create_app()), key=lambda context: context.path or "")
+        for method in sorted(one.methods or ())
+    ]
+    if as_json:
+        typer.echo(to_json(found, indent=2))
+        return
     path = Column("Path", no_wrap=True)
     table = Table("Method", path, "Who", "Limit", box=None, pad_edge=False, collapse_padding=True)
-    for context in sorted(route_contexts(create_app()), key=lambda context: context.path or ""):
-        for method in sorted(context.methods or ()):
-            table.add_row(method, context.path, access_of(context), "\n".join(limits_of(context)))
+    for route in found:
+        table.add_row(route["method"], route["path"], route["who"], "\n".join(route["limits"]))
     console.print(table)
     settings = get_settings()
     if not settings.RATE_LIMIT_ENABLED:

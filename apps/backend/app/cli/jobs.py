@@ -1,12 +1,32 @@
 from datetime import timedelta
 from typing import Final
 
-from app.cli.console import console, fail
+import typer
+from pydantic_core import to_json
+from rich.table import Table
+
+from app.cli.console import AsJson, console, fail
 from app.core.logging import configure_logging
+from app.db.session import read_only
 from app.tasks.deliver_mail import deliver_mail
-from app.tasks.schedule import run_job
+from app.tasks.schedule import get_jobs, run_job
 
 LONGEST_DELIVERY: Final = timedelta(hours=1)
+
+
+def list_jobs(as_json: AsJson = False) -> None:
+    """List the background jobs: when each is due, and how it went."""
+    with read_only() as db:
+        found = get_jobs(db)
+    if as_json:
+        typer.echo(to_json(found, indent=2))
+        return
+    table = Table("Job", "Due", "Last run", box=None, pad_edge=False)
+    for job in found:
+        due_at = "now" if job["due_at"] is None else f"{job['due_at']:%Y-%m-%d %H:%M:%S} UTC"
+        last = job["error"] or job["outcome"] or "never"
+        table.add_row(job["name"], "running" if job["is_running"] else due_at, last)
+    console.print(table)
 
 
 def clean_up() -> None:

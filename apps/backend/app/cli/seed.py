@@ -17,6 +17,7 @@ from app.cli.demo_data import Owner
 from app.core.clock import utc_now
 from app.core.config import get_settings
 from app.core.security import hash_password
+from app.db import migrations
 from app.db.session import read_only, unit_of_work
 from app.models import Item, UsageEvent, UsageMonth, User
 
@@ -40,6 +41,8 @@ def seed_demo(
     """Add demo data, all of it or nothing. Refused in production."""
     if get_settings().ENVIRONMENT == "production":
         fail("demo data is refused in production.")
+    if not (migrations.has_database() and migrations.is_usable()):
+        fail("the database has no tables of this release: run migrate first.")
     password, now = secrets.token_urlsafe(9), utc_now()
     hashed_password = hash_password(password)
     is_large = users + items >= LARGE

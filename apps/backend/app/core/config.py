@@ -11,11 +11,18 @@ from email.utils import parseaddr
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from zxcvbn import zxcvbn
@@ -66,6 +73,16 @@ def _is_local(info: ValidationInfo) -> bool:
     return info.data.get("ENVIRONMENT") == "local"
 
 
+def _read_secret(path: str) -> str | ValueError:
+    """Return what is wrong instead of raising it: that is for the validator of its setting."""
+    try:
+        text = (TOP / path).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        return ValueError(f"cannot be read from the file {path}: {reason}")
+    return text or ValueError(f"cannot be read from the file {path}: it is empty")
+
+
 WebAddress = Annotated[str, AfterValidator(_refuse_no_address)]
 RateLimits = Annotated[str, AfterValidator(_refuse_no_rate)]
 
@@ -100,6 +117,8 @@ class Settings(BaseSettings):
             " else that of `PUBLIC_URL`."
         ),
     )
+    POSTGRES_PASSWORD: SecretStr | None = None
+    """For a `DATABASE_URL` without a password. It needs no escaping."""
     DATABASE_URL: SecretStr = SecretStr("sqlite:///./data/backdesk.db")
     """SQLite or PostgreSQL. A relative file starts at the top of the repository."""
     DATABASE_DIRECT_URL: SecretStr | None = None
@@ -210,8 +229,42 @@ class Settings(BaseSettings):
     """Whether `/docs` and the OpenAPI document are served."""
     LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
+    LOG_FORMAT: Literal["auto", "text", "json"] = "auto"
+    """`text`, `json`, or `auto`: text in a terminal, else JSON."""
     ACCESS_LOG: bool = False
     """Whether each request writes a line; failures always do."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let `NAME_FILE` name a file for each secret."""
+        given: dict[str, Any] = {}
+        for source in (dotenv_settings, env_settings):
+            if isinstance(source, EnvSettingsSource):
+                given |= source.env_vars
+        files = {
+            name: ValueError(f"is set twice: remove {name} or {name}_FILE")
+            if name.lower() in given
+            else _read_secret(path)
+            for name, field in settings_cls.model_fields.items()
+            if SecretStr in {field.annotation, *get_args(field.annotation)}
+            and (path := given.get(f"{name}_FILE".lower()))
+        }
+        from_files = InitSettingsSource(settings_cls, files)
+        return init_settings, from_files, env_settings, dotenv_settings, file_secret_settings
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def refuse_unread_secret(cls, value: Any) -> Any:
+        if isinstance(value, ValueError):
+            raise value
+        return value
 
     @property
     def account_url(self) -> str:
@@ -264,6 +317,9 @@ class Settings(BaseSettings):
             url = url.set(drivername="postgresql+psycopg2")
         if url.drivername not in {"postgresql+psycopg2", "sqlite"}:
             raise ValueError("must be a sqlite:///… or a postgresql://… URL")
+        password = info.data.get("POSTGRES_PASSWORD")
+        if password and url.drivername != "sqlite" and url.password is None:
+            url = url.set(password=password.get_secret_value())
         if url.drivername == "sqlite":
             url = url.set(database=str(_sqlite_file(url)))
             if not _is_local(info) and info.data.get("WEB_CONCURRENCY", 1) > 1:

@@ -114,7 +114,7 @@ class Mailer:
 
 def _show(letter: Letter) -> None:
     """Take the mail server's place: a text in a terminal, elsewhere a line with the link."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and get_settings().LOG_FORMAT != "json":
         head = f"E-mail (SMTP_HOST is not set)\nTo: {letter.recipient}\nSubject: {letter.subject}"
         sys.stderr.write(f"\n{head}\n\n{letter.text}\n\n")
     else:

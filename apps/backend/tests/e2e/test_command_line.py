@@ -1,5 +1,6 @@
 """The command line, as an operator types it, on a database of its own."""
 
+import json
 import re
 import socket
 import sys
@@ -160,6 +161,54 @@ def test_commands_before_the_first_migration_say_so(run: Run) -> None:
     assert refused.returncode == 1
     assert "run migrate" in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_seed_says_that_tables_are_missing_before_it_begins(run: Run) -> None:
+    refused = run("seed")
+
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "run migrate first" in refused.stderr
+
+
+def test_checks_jobs_and_routes_are_told_to_programs_as_json(run: Run) -> None:
+    behind = run("check", "--json")
+    run("migrate")
+    in_order, jobs, routes = (run(name, "--json") for name in ("check", "jobs", "routes"))
+
+    assert (behind.returncode, in_order.returncode) == (1, 0)
+    assert json.loads(behind.stdout)[-1]["name"] == "database"
+    assert "run migrate" in json.loads(behind.stdout)[-1]["fault"]
+    checked = {one["name"]: one["fault"] for one in json.loads(in_order.stdout)}
+    assert checked == dict.fromkeys(("settings", "database", "schema", "redis", "letters"))
+    assert {one["name"]: one["is_running"] for one in json.loads(jobs.stdout)} == {
+        "deliver-mail": False,
+        "clean-up": False,
+        "retention": False,
+    }
+    assert {
+        "method": "GET",
+        "path": "/api/v1/items/",
+        "who": "items:read",
+        "limits": [],
+    } in json.loads(routes.stdout)
+
+
+def test_jobs_are_listed_with_their_last_run(run: Run) -> None:
+    run("migrate")
+    before = run("jobs")
+    run("clean-up")
+    after = run("jobs")
+
+    assert re.search(r"^clean-up +now +never *$", before.stdout, re.MULTILINE)
+    assert re.search(r"^clean-up +\d{4}-\d\d-\d\d [\d:]{8} UTC +\S", after.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", ["new-migration", "reset-password", "export", "import"])
+def test_command_without_its_arguments_helps(run: Run, command: str) -> None:
+    helped = run(command)
+
+    assert helped.returncode == 2
+    assert "--help" in helped.stdout + helped.stderr
 
 
 def test_seed_adds_demo_data_but_never_in_production(run: Run) -> None:

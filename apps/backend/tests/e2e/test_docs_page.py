@@ -23,6 +23,7 @@ def test_docs_page_shows_every_operation_without_any_outside_host(
     ).stdout
 
     assert "Backdesk API" in page
+    assert '<html lang="en">' in page
     assert "Authorize" in page
     document = httpx2.get(f"{server.url}/api/v1/openapi.json").json()
     for path in document["paths"].values():

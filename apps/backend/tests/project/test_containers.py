@@ -21,7 +21,7 @@ DOCKERFILE: Final = (BACKEND / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE: Final = (TOP / "docker-compose.yml").read_text(encoding="utf-8")
 
 # Compose makes the database's address of these.
-OF_COMPOSE: Final = {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"}
+OF_COMPOSE: Final = {"POSTGRES_USER", "POSTGRES_DB"}
 OTHER_NAMES: Final = {"BACKEND_CORS_ORIGINS"}  # Of ALLOWED_ORIGINS.
 SERVICES: Final = ("db", "redis", "migrate", "backend", "mail")
 
@@ -66,7 +66,7 @@ def test_variables_of_compose_are_settings() -> None:
     asked_for = set(re.findall(r"\$\{([A-Z0-9_]+)", COMPOSE))
 
     known = {*Settings.model_fields, *OTHER_NAMES, *OF_COMPOSE}
-    assert set_there | asked_for <= known
+    assert {name.removesuffix("_FILE") for name in set_there | asked_for} <= known
 
 
 def test_compose_hands_every_setting_on() -> None:
@@ -85,7 +85,26 @@ def test_compose_has_no_defaults_of_its_own_but_these() -> None:
 def test_compose_asks_for_what_has_no_safe_default() -> None:
     asked_for = set(re.findall(r"\$\{([A-Z0-9_]+):\?", COMPOSE))
 
-    assert asked_for == {"SECRET_KEY", "PUBLIC_URL", "POSTGRES_PASSWORD"}
+    assert asked_for == {"PUBLIC_URL"}
+
+
+def test_secrets_of_compose_are_files_that_each_service_gets() -> None:
+    kept = dict(re.findall(r"^  (\w+):\n    file: (\S+)$", COMPOSE, re.MULTILINE))
+    ignored = (TOP / ".gitignore").read_text(encoding="utf-8").splitlines()
+
+    assert kept == {name: f"./.secrets/{name}" for name in ("secret_key", "postgres_password")}
+    assert "/.secrets/" in ignored
+    for name in SERVICES:
+        text = service(name)
+        read = re.findall(r"_FILE: /run/secrets/(\w+)$", text, re.MULTILINE)
+        assert listed(text, "secrets") == read
+
+
+def test_secrets_of_compose_are_not_those_of_the_settings_file() -> None:
+    names = re.findall(r"^  (\w+)_FILE: ", COMPOSE, re.MULTILINE)
+
+    assert names == ["SECRET_KEY", "POSTGRES_PASSWORD"]
+    assert all(f'\n  {name}: ""\n' in COMPOSE for name in names)
 
 
 def test_service_is_named_as_the_documents_name_it() -> None:
@@ -163,7 +182,7 @@ def service(name: str) -> str:
 
 
 def with_shared(text: str) -> str:
-    for shared in re.findall(r"<<: \*(\w+)", text):
+    for shared in re.findall(r"(?:<<|environment): \*(\w+)", text):
         (more,) = re.findall(rf"&{shared}\n((?:  .*\n|\n)+)", COMPOSE)
         text += with_shared(more)
     return text

@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 import typer
 
+import launcher
 from app.cli.__main__ import cli
 from tests.project.markdown import (
     BACKEND,
@@ -29,6 +30,9 @@ ROOTS: Final = (TOP, BACKEND, BACKEND / "app", BACKEND / "tests", DOCS)
 # Written by the set-up or at run time, so not in a fresh clone.
 MADE_LATER: Final = {
     ".env",
+    ".secrets/",
+    ".secrets/postgres_password",
+    ".secrets/secret_key",
     ".venv",
     "build/bench",
     "build/emails/",
@@ -49,7 +53,7 @@ NEW_FILE: Final = re.compile(r"`([^`]+)`.*\bnew\b")
 NAME: Final = re.compile(r"[A-Za-z_][\w.]*(\([^)]*\))?")
 NAME_MARK: Final = re.compile(r"\w_\w|[a-z][A-Z]|\)$")
 # Commands of `manage.py` itself; the others are the application's.
-OF_MANAGE: Final = {"run", "test", "lint", "audit", "bench", "lock"}
+OF_MANAGE: Final = {"run", "test", "lint", "audit", "bench", "lock", "completion"}
 
 of_each_document = pytest.mark.parametrize(
     "document", documents(), ids=lambda path: str(path.relative_to(TOP))
@@ -117,6 +121,13 @@ def words_of_the_code() -> frozenset[str]:
 
 def words(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", text))
+
+
+def test_help_of_manage_lists_every_command() -> None:
+    group = typer.main.get_command(cli)
+
+    listed = re.findall(r"(?m)^  ([a-z-]+)  ", launcher.USAGE)
+    assert sorted(listed) == sorted({*OF_MANAGE, *getattr(group, "commands", {})})
 
 
 def test_folders_of_the_architecture_are_those_on_disk() -> None:

@@ -19,7 +19,7 @@ from tests.project.markdown import TOP, in_backticks, read, table
 
 ENV_EXAMPLE: Final = TOP / ".env.example"
 # What the container's database is made with; the application reads DATABASE_URL.
-COMPOSE_ONLY: Final = {"POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"}
+COMPOSE_ONLY: Final = {"POSTGRES_USER", "POSTGRES_DB"}
 # Settings without a default, for which the example shows a value.
 EXAMPLES: Final = {"FIRST_ADMIN_EMAIL", "FIRST_ADMIN_PASSWORD"}
 

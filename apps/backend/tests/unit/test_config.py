@@ -42,6 +42,94 @@ def causes(configure: Configure, **values: str) -> dict[str, str]:
     return {str(error["loc"][0]): error["msg"] for error in caught.value.errors()}
 
 
+# --- Secrets from files.
+
+SECRETS = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field)}
+SAMPLES = {
+    "DATABASE_URL": "postgresql+psycopg2://backdesk:hush-hush@db/backdesk",
+    "DATABASE_DIRECT_URL": "postgresql+psycopg2://backdesk:hush-hush@db/backdesk",
+    "REDIS_URL": "redis://:hush-hush@redis:6379/0",
+}
+
+
+def test_secrets_are_known() -> None:
+    assert {"SECRET_KEY", "POSTGRES_PASSWORD", "SMTP_PASSWORD", *SAMPLES} < SECRETS
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_secret_is_read_from_its_file(
+    configure: Configure, tmp_path: Path, name: str, end: str
+) -> None:
+    value = SAMPLES.get(name, f" {STRONG_KEY} ")
+    (tmp_path / "secret").write_bytes(f"{value}{end}".encode())
+
+    settings = configure(**{f"{name}_FILE": str(tmp_path / "secret")})
+
+    assert getattr(settings, name).get_secret_value() == value
+
+
+def test_secret_file_is_named_in_the_settings_file_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text(STRONG_KEY)
+    (tmp_path / ".env").write_text(f"SECRET_KEY_FILE={tmp_path / 'secret'}\n")
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+
+    settings = Settings(_env_file=tmp_path / ".env")
+
+    assert settings.SECRET_KEY.get_secret_value() == STRONG_KEY
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+def test_secret_that_is_set_twice_is_refused(
+    configure: Configure, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "secret").write_text(SAMPLES.get(name, STRONG_KEY))
+    both = {name: SAMPLES.get(name, STRONG_KEY), f"{name}_FILE": str(tmp_path / "secret")}
+
+    refusal = causes(configure, **both)
+
+    assert refusal == {name: f"Value error, is set twice: remove {name} or {name}_FILE"}
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+def test_secret_file_that_cannot_be_read_is_refused_with_its_path(
+    configure: Configure, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "binary").write_bytes(b"\xff")
+
+    for file, reason in (
+        ("empty", "empty"),
+        ("none", "No such"),
+        ("binary", "UTF-8"),
+        ("", "Is a"),
+    ):
+        path = str(tmp_path / file)
+        (refusal,) = causes(configure, **{f"{name}_FILE": path}).items()
+        assert refusal[0] == name
+        assert path in refusal[1]
+        assert reason in refusal[1]
+
+
+def test_file_settings_without_a_file_change_nothing(configure: Configure) -> None:
+    settings = configure(SECRET_KEY_FILE="", PROJECT_NAME_FILE="/nowhere", ANYTHING_FILE="/nowhere")
+
+    assert settings.PROJECT_NAME == "Backdesk"
+
+
+def test_password_is_put_into_the_address_of_the_database(configure: Configure) -> None:
+    password = "p@ss/w:rd?%23"
+    urls = {"DATABASE_URL": "postgresql://backdesk@db/backdesk"}
+
+    url = configure(**urls, POSTGRES_PASSWORD=password).database_url
+    own = configure(DATABASE_URL="postgresql://backdesk:own@db/backdesk").database_url
+    sqlite = configure(DATABASE_URL="sqlite:///data/x.db").database_url
+
+    assert (url.password, own.password, sqlite.password) == (password, "own", None)
+
+
 # --- What starts.
 
 

@@ -1,9 +1,7 @@
 """What is written to standard error, by a process of its own as a server has it."""
 
-import contextlib
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.server import BACKEND
+from tests.terminal import written_to_terminal
 
 NASTY = "one\ntwo\r\x1b[31mred\u2028\u2029\x85\0\ud800"
 CRASH = "try:\n    raise RuntimeError(nasty)\nexcept RuntimeError:\n    "
@@ -130,24 +129,80 @@ def test_events_below_the_level_are_left_out() -> None:
     }
 
 
+# --- In a terminal
+
+
+START = (
+    "import logging, os, structlog\n"
+    "from app.core.logging import configure_logging\n"
+    "configure_logging()\n"
+    f"nasty = {NASTY!a}\n"
+)
+ACCESS = "structlog.get_logger('backdesk.access').info('request', user_id=7, address='::1', "
+REQUESTS = "\n".join(
+    f"{ACCESS}method={method!r}, path={path!r}, status={status}, ms={ms})"
+    for method, path, status, ms in (
+        ("GET", "/api/v1/items/", 200, 12.3),
+        ("OPTIONS", "/api/v1/users/1", 503, 1204.0),
+        ("GET", "/one\ntwo\x1b[31m\u2028", 404, 1.0),
+    )
+)
+LINE = re.compile(r"\d\d:\d\d:\d\d \[info     \] (\S+) +(\S+) +(\d{3}) +([\d.]+) ms")
+
+
+def shown(script: str, **environment: str) -> list[str]:
+    text = written_to_terminal([sys.executable, "-c", f"{START}{script}"], **environment)
+    return text.replace("\r\n", "\n").splitlines()
+
+
+def test_request_in_a_terminal_is_one_aligned_line() -> None:
+    lines = shown(REQUESTS, NO_COLOR="1")
+
+    found = [LINE.fullmatch(line) for line in lines]
+    assert [one and one.groups() for one in found] == [
+        ("GET", "/api/v1/items/", "200", "12.3"),
+        ("OPTIONS", "/api/v1/users/1", "503", "1204.0"),
+        ("GET", r"/one\ntwo\x1b[31m\u2028", "404", "1.0"),
+    ]
+    assert len({len(line) for line in lines}) == 1
+    assert len({one and one.start(3) for one in found}) == 1
+
+
+def test_terminal_has_color_unless_it_is_unwanted() -> None:
+    script = "structlog.get_logger('test').warning('event')"
+
+    assert "\x1b[" in "".join(shown(script, NO_COLOR=""))
+    assert "\x1b[" not in "".join(shown(script, NO_COLOR="1"))
+
+
+def test_nothing_that_is_logged_steers_the_terminal() -> None:
+    script = "\n".join(text for name, text in SCRIPTS.items() if name != "nasty key")
+
+    lines = shown(script, NO_COLOR="1")
+
+    assert [line for line in lines if not line.isprintable()] == []
+
+
+def test_log_format_is_chosen_for_good() -> None:
+    script = "structlog.get_logger('test').warning('event', number=5)"
+
+    (in_terminal,) = shown(script, LOG_FORMAT="json")
+    (elsewhere,) = lines_of({"one": script}, LOG_FORMAT="text")["one"]
+
+    assert json.loads(in_terminal)["number"] == 5
+    assert "event" in elsewhere
+    assert "number=5" in elsewhere
+    assert "\x1b" not in elsewhere
+
+
 def test_crash_in_a_terminal_shows_no_variables() -> None:
     script = (
-        "import os, structlog\n"
-        "from app.core.logging import configure_logging\n"
         "def sign_in(password): raise RuntimeError('broken')\n"
-        "configure_logging()\n"
         "try:\n    sign_in(password=os.environ['SECRET_KEY'])\n"
         "except RuntimeError:\n    structlog.get_logger('test').exception('crash')\n"
     )
-    ours, theirs = pty.openpty()
-    with subprocess.Popen([sys.executable, "-c", script], cwd=BACKEND, stderr=theirs) as process:
-        os.close(theirs)
-        written = b""
-        with contextlib.suppress(OSError):  # So a terminal says that the other side is gone.
-            while part := os.read(ours, 4096):
-                written += part
-    os.close(ours)
 
-    assert process.returncode == 0
-    assert b"RuntimeError: broken" in written
-    assert os.environ["SECRET_KEY"].encode() not in written
+    lines = shown(script)
+
+    assert lines[-1] == "RuntimeError: broken"
+    assert os.environ["SECRET_KEY"] not in "".join(lines)

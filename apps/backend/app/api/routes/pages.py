@@ -11,7 +11,7 @@ from typing import Final
 import fastapi_swagger
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import JSONResponse, RedirectResponse
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
@@ -60,7 +60,7 @@ def add_docs(app: FastAPI) -> None:
 
     async def get_docs(request: Request) -> Response:
         root = request.scope.get("root_path", "").rstrip("/")
-        return get_swagger_ui_html(
+        page = get_swagger_ui_html(
             openapi_url=root + openapi_url,
             title=f"{app.title} API",
             oauth2_redirect_url=None,
@@ -69,6 +69,7 @@ def add_docs(app: FastAPI) -> None:
             swagger_favicon_url=f"{root}/docs/assets/favicon-32x32.png",
             swagger_ui_parameters={"persistAuthorization": True, "docExpansion": "list"},
         )
+        return HTMLResponse(bytes(page.body).replace(b"<html>", b'<html lang="en">', 1))
 
     app.add_route(openapi_url, get_openapi, include_in_schema=False)
     app.add_route("/docs", get_docs, include_in_schema=False)
