@@ -60,8 +60,7 @@ def get_record(
     record = statement.first(db, {**values_of(actor), "record_id": record_id})
     if record is None:
         raise listing.missing
-    if expected is not None:
-        _refuse_changed(db, listing.model, record_id, record["version"], expected)
+    _refuse_changed(db, listing.model, record_id, record["version"], expected)
     return record
 
 
@@ -144,6 +143,16 @@ def take_out(record: SoftDeleteMixin) -> None:
     record.deleted_at = None
 
 
+def refuse_outdated(
+    db: Session, model: type[AuditedRecord], record: Mapping[str, Any], *, seen: int | None
+) -> None:
+    """Compare the locked record with the version that a body names. Panels send the record back as
+    they have read it. Raises ChangedMeanwhileError.
+    """
+    if seen is not None:
+        _refuse_changed(db, model, record["id"], record["version"], {seen})
+
+
 def _refuse_changed(
     db: Session,
     model: type[AuditedRecord],
@@ -157,8 +166,8 @@ def _refuse_changed(
     """
     if expected is None or version in expected:
         return
-    seen = max(expected, default=None)
-    changes = _changes_since(db, model, record_id, seen) if seen is not None else ()
+    seen = max(expected, default=version)
+    changes = _changes_since(db, model, record_id, seen) if seen < version else ()
     raise ChangedMeanwhileError(changes)
 
 

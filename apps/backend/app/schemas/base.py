@@ -131,6 +131,13 @@ class InputSchema(BaseModel):
 # The fields of public schemas that no request sets. Panels send them back with the record.
 READ_ONLY: Final = frozenset({"id", "created_at", "updated_at", "last_login_at", "version"})
 ReadOnly = Annotated[Any, Field(exclude=True, description="Taken, and not acted on.")]
+SeenVersion = Annotated[
+    Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER)] | None,
+    Field(
+        exclude=True,
+        description="The version that you have read: if the record has changed since, this is 412.",
+    ),
+]
 
 
 class InvalidValuesError(InvalidInputError):
@@ -205,7 +212,7 @@ def _document_left_out(schema: dict[str, Any], model: type["UpdateSchema"]) -> N
     """Say of a field that may be left out that it may be null only where it may."""
     for name, field in schema["properties"].items():
         field.pop("default", None)
-        if name not in model.nullable and "anyOf" in field:
+        if name not in model.nullable | READ_ONLY and "anyOf" in field:
             (choice,) = (one for one in field.pop("anyOf") if one != {"type": "null"})
             field.update(choice)
 
