@@ -18,6 +18,7 @@ from app.api.limits import (
     LOGOUT,
     PASSWORD,
     REFRESH,
+    USER,
     RouteLimit,
     count_address,
     count_name,
@@ -95,6 +96,7 @@ class Named:
     claims: AccessClaims
     is_cookie: bool
     refresh_token: str = ""
+    is_usable: bool = False  # The refresh token: it is live, or was spent within the grace.
 
 
 def get_refresh_token(request: Request, form: RefreshForm | None = None) -> Named:
@@ -104,13 +106,13 @@ def get_refresh_token(request: Request, form: RefreshForm | None = None) -> Name
         if text is None:
             raise NotAuthenticatedError
         with read_only() as db:
-            claims = _session_of(db, text)
+            claims, is_usable = crud_session.claims_of_refresh_token(db, refresh_token=text)
     except NotAuthenticatedError:
         _count_stranger(request, REFRESH)
         raise
     if form is None:
         refuse_forgery(request, session_id=claims.session_id)
-    return Named(claims, is_cookie=form is None, refresh_token=text)
+    return Named(claims, is_cookie=form is None, refresh_token=text, is_usable=is_usable)
 
 
 GivenRefreshToken = Annotated[Named, Depends(get_refresh_token)]
@@ -143,7 +145,7 @@ def get_named_session(
 
 
 def _session_of(db: Session, refresh_token: str) -> AccessClaims:
-    return crud_session.claims_of_refresh_token(db, refresh_token=refresh_token)
+    return crud_session.claims_of_refresh_token(db, refresh_token=refresh_token)[0]
 
 
 def _session_of_cookies(request: Request, db: Session) -> AccessClaims:
@@ -158,8 +160,15 @@ NamedSession = Annotated[Named, Depends(get_named_session)]
 
 
 class RefreshLimit(RouteLimit):
+    """Counts what is no good. The rest counts once it has led to new tokens: of those who use one
+    at once, as the tabs of a browser do, only the database knows who was first.
+    """
+
     def __call__(self, request: Request, named: GivenRefreshToken) -> None:
-        count_session(request, self.limit, named.claims)
+        if named.is_usable:
+            count_user(request, USER, named.claims.user_id)
+        else:
+            count_session(request, self.limit, named.claims)
 
 
 class LogoutLimit(RouteLimit):

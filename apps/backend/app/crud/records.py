@@ -60,7 +60,8 @@ def get_record(
     record = statement.first(db, {**values_of(actor), "record_id": record_id})
     if record is None:
         raise listing.missing
-    _refuse_changed(db, listing.model, record_id, record["version"], expected)
+    if expected is not None:
+        _refuse_changed(db, listing.model, record_id, record["version"], expected)
     return record
 
 
