@@ -7,11 +7,13 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from types import GenericAlias
 from typing import Annotated, Any, Final
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import WrapValidator, create_model
+from pydantic import ValidatorFunctionWrapHandler, WrapValidator, create_model
+from pydantic_core import PydanticCustomError
 
 from app.api.deps import CurrentUser, DbSession, requires
 from app.api.dry_run import rehearsable
@@ -45,11 +47,14 @@ def add_bulk_routes(
     *,
     public: type[Schema],
     changes: type[UpdateSchema],
+    single: type[UpdateSchema],
     permission: Permission,
 ) -> None:
-    """Mount them, with a body for `changes` that is named after the model."""
+    """Mount them, with a body for `changes` that is named after the model. `single` is what one
+    record takes.
+    """
     listed, names = ListParameters(public), router.prefix.strip("/")
-    changes_as_sent: Any = Annotated[changes, WrapValidator(read_sent)]
+    changes_as_sent: Any = Annotated[changes, WrapValidator(partial(_read_changes, single))]
     body_schema = create_model(
         f"{resource.listing.model.__name__}BulkUpdate", __base__=BulkUpdate, changes=changes_as_sent
     )
@@ -95,10 +100,17 @@ def add_bulk_routes(
         return crud_chosen.restore_records(db, resource, choice=choice, actor=actor)
 
 
+def _read_changes(
+    single: type[UpdateSchema], data: Any, read: ValidatorFunctionWrapHandler
+) -> UpdateSchema:
+    if data == {}:
+        raise PydanticCustomError("no_changes", "Name at least one field to change.")
+    changes: UpdateSchema = read_sent(data, read, single=single.model_fields)
+    return changes
+
+
 def read_choice(body: BulkChoice, parameters: ListParameters) -> Choice:
     """Raises RequestValidationError, naming `ids.3` or `filter.status`."""
-    if (body.ids is None) == (body.filter is None):
-        raise _refusal("Give either `ids` or `filter`.", "ids")
     if body.ids is not None:
         _refuse_twice(body.ids)
         return Choice(ids=body.ids)
@@ -129,12 +141,17 @@ def _read_filter(wanted: dict[str, Any], parameters: ListParameters) -> ListQuer
         raise _refusal("Must not be empty: it would choose every record.", "filter")
     for name, value in wanted.items():
         if _is_blank(name, value):
-            raise _refusal(f"{name} must not be blank.", "filter")
+            raise _refusal("Must not be blank.", "filter", name)
     for one in query.filters:
         leaves_nulls_out = parameters.is_nullable(one.field) and one.operator not in _NEGATIONS
         if not leaves_nulls_out and _lets_all_pass(one):
-            raise _refusal(f"{one.field}: this filter would match every record.", "filter")
+            raise _refusal("This would match every record.", "filter", _parameter(one))
     return query
+
+
+def _parameter(one: Filter) -> str:
+    suffix = "ne" if one.operator in _NEGATIONS else one.operator
+    return one.field if one.operator in {"eq", "within"} else f"{one.field}_{suffix}"
 
 
 def _is_blank(name: str, value: Any) -> bool:

@@ -32,14 +32,12 @@ _bearer = OAuth2PasswordBearer(
 
 class NotVerifiedError(PermissionDeniedError):
     code = "NOT_VERIFIED"
-    text = (
-        "Your e-mail address is not verified yet: open the link in the letter, or ask for another."
-    )
+    text = "Verify your e-mail address first: open the link in the e-mail, or ask for another one."
 
 
 class PasswordChangeRequiredError(PermissionDeniedError):
     code = "PASSWORD_CHANGE_REQUIRED"
-    text = "Choose another password first: POST /users/me/password."
+    text = "You must choose a new password first. Open /account/change."
 
 
 def or_not_found(error: type[NotFoundError], *, pattern: str = r"-?\d+") -> WrapValidator:

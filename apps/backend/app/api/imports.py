@@ -68,7 +68,8 @@ GivenOnConflict = Annotated[
 IMPORT_TEXT: Final = """\
 Create {names} from a file; with `on_conflict=update` change those whose {named_by} it names.
 
-All rows or none. Refused ones are named by row and column, as `rows.3.{column}`, with the line.
+All rows or none. Refused ones are named by row and column, as `rows.3.{column}`, with the line of
+the file.
 A preview (`dry_run`) tells what would be written, and every error, and is never refused for
 its rows."""
 
@@ -116,7 +117,8 @@ def read_chunks(
     """`find` locks the records that rows are about."""
     rows = enumerate(opened.rows())
     while some := dict(islice(rows, CHUNK_ROWS)):
-        refusals = Refusals(under="rows", lines={index: row.line for index, row in some.items()})
+        lines = {index: f"{opened.unit} {row.line}" for index, row in some.items()}
+        refusals = Refusals(under="rows", lines=lines)
         for index, row in some.items():
             for column, text in row.problems.items():
                 refusals.add(index, RowRefusedError(text, column))

@@ -1,5 +1,5 @@
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Container
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import ValidationError, WrapValidator
 
@@ -8,10 +8,14 @@ from app.schemas.base import SentSchema, UpdateSchema
 
 Schema = TypeVar("Schema", bound=SentSchema)
 
+NOT_IN_BULK: Final = "This field cannot be changed in bulk."
 
-def read_sent(data: Any, read: Callable[[Any], Schema]) -> Schema:
-    """Read what can be read, and keep what is wrong with the rest. Raises ValidationError for no
-    object.
+
+def read_sent(
+    data: Any, read: Callable[[Any], Schema], *, single: Container[str] = frozenset()
+) -> Schema:
+    """Read what can be read, and keep what is wrong with the rest: also with fields that only a
+    `single` record takes. Raises ValidationError for no object.
     """
     refused: dict[str, str] = {}
     try:
@@ -21,7 +25,9 @@ def read_sent(data: Any, read: Callable[[Any], Schema]) -> Schema:
         for one in error.errors(include_url=False, include_input=False):
             if not one["loc"]:
                 raise
-            texts.setdefault(str(one["loc"][0]), text_of(one))
+            name = str(one["loc"][0])
+            is_single = one["type"] == "extra_forbidden" and name in single
+            texts.setdefault(name, NOT_IN_BULK if is_single else text_of(one))
         sent = read({name: value for name, value in data.items() if name not in texts})
         refused = {name.encode("utf-8", "replace").decode()[:100]: texts[name] for name in texts}
     sent.keep_sent(data, refused)

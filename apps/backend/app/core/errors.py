@@ -63,11 +63,18 @@ class ChangedMeanwhileError(DomainError):
     """
 
     code = "CHANGED_MEANWHILE"
-    text = "This is not at the version that If-Match names. Nothing of yours was saved."
+    text = (
+        "{who} changed this record after you loaded it. Nothing was saved. "
+        "Load it again, then repeat your change."
+    )
 
     def __init__(self, changes: Sequence[Mapping[str, Any]] = ()) -> None:
         self.changes = changes
-        super().__init__()
+        fields: dict[str, list[str]] = {}
+        for change in changes:
+            fields.setdefault(change["by"] or "the command line", []).append(change["field"])
+        who = " and ".join(f"{by} ({', '.join(names)})" for by, names in fields.items())
+        super().__init__(who=who or "Somebody")
 
 
 class TooManyRequestsError(DomainError):

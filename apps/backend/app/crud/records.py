@@ -145,7 +145,7 @@ def take_out(record: SoftDeleteMixin) -> None:
 
 
 def refuse_outdated(
-    db: Session, model: type[AuditedRecord], record: Mapping[str, Any], *, seen: int | None
+    db: Session, model: type[AuditedRecord], record: Record, *, seen: int | None
 ) -> None:
     """Compare the locked record with the version that a body names. Panels send the record back as
     they have read it. Raises ChangedMeanwhileError.

@@ -34,7 +34,7 @@ MOST_SHOWN: Final = 100
 
 class RefreshTokenReusedError(NotAuthenticatedError):
     code = "REFRESH_TOKEN_REUSED"
-    text = "This refresh token was used before, so the session is ended. Sign in again."
+    text = "Your session was ended, because its refresh token was used twice. Sign in again."
 
 
 class SessionNotFoundError(NotFoundError):

@@ -84,7 +84,7 @@ class UsernameTakenError(ConflictError):
 
 class CurrentPasswordWrongError(PermissionDeniedError):
     code = "CURRENT_PASSWORD_WRONG"
-    text = "This needs your current password beside it, and what you gave is not it."
+    text = "The current password is missing or incorrect."
     field = "current_password"
 
 

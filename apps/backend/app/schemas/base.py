@@ -67,13 +67,14 @@ def _refuse_long_key(value: str) -> str:
 
 COMPARED: Final = AfterValidator(_refuse_long_key)  # Sorted and searched by its folded form.
 
+UNSTORABLE: Final = "This text contains characters that cannot be stored."
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 def refuse_unstorable_text(value: Any) -> Any:
     """Refuse NUL and lone surrogates, which PostgreSQL, UTF-8 or both cannot hold."""
     if isinstance(value, str) and _UNSTORABLE.search(value):
-        raise PydanticCustomError("unstorable_text", "Text must not hold NUL or broken characters.")
+        raise PydanticCustomError("unstorable_text", UNSTORABLE)
     return value
 
 
@@ -124,10 +125,11 @@ class InputSchema(BaseModel):
     def _check_size(cls, value: Any) -> Any:
         """Tell of unknown fields one by one, unless somebody sends thousands."""
         if isinstance(value, dict) and len(value) > len(cls.model_fields) + MAX_UNKNOWN:
-            raise PydanticCustomError("too_many_fields", "Has too many unknown fields.")
+            raise PydanticCustomError("too_many_fields", "There are too many unknown fields.")
         return value
 
 
+EMPTY: Final = "This field cannot be empty."
 # The fields of public schemas that no request sets. Panels send them back with the record.
 READ_ONLY: Final = frozenset({"id", "created_at", "updated_at", "last_login_at", "version"})
 ReadOnly = Annotated[Any, Field(exclude=True, description="Taken, and not acted on.")]
@@ -163,7 +165,7 @@ class SentSchema(InputSchema):
     def _check_null(cls, value: Any, read: Callable[[Any], Any], info: ValidationInfo) -> Any:
         value = None if value is None else read(value)
         if value is None and info.field_name not in cls.nullable | READ_ONLY:
-            raise PydanticCustomError("null_not_allowed", "Must not be empty.")
+            raise PydanticCustomError("null_not_allowed", EMPTY)
         return value
 
     def keep_sent(self, sent: Mapping[str, Any], refused: Mapping[str, str]) -> None:

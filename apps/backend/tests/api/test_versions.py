@@ -1,4 +1,6 @@
-"""`If-Match`, and `version` in the body: nobody overwrites what they have not seen, and is told who has changed what."""
+"""`If-Match`, and `version` in the body: nobody overwrites what they have not seen, and is told who
+has changed what.
+"""
 
 from collections.abc import Callable
 from datetime import datetime
