@@ -26,10 +26,9 @@ from app.core.logging import configure_logging
 from app.core.rate_limit import RateLimiter
 from app.core.security import HASHES_AT_ONCE
 from app.db.session import dispose
-from app.middleware.address import AddressMiddleware
+from app.middleware.address import AddressMiddleware, OriginMiddleware
 from app.middleware.admission import AdmissionMiddleware
 from app.middleware.answer_headers import AnswerHeadersMiddleware
-from app.middleware.origin import OriginMiddleware
 from app.middleware.problem import ProblemMiddleware
 from app.middleware.request_context import RequestContextMiddleware
 from app.tasks.schedule import background_jobs

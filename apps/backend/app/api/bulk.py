@@ -12,8 +12,7 @@ from types import GenericAlias
 from typing import Annotated, Any, Final
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidatorFunctionWrapHandler, WrapValidator, create_model
-from pydantic_core import PydanticCustomError
+from pydantic import WrapValidator, create_model
 
 from app.api.deps import CurrentUser, DbSession, requires
 from app.api.dry_run import rehearsable
@@ -50,11 +49,10 @@ def add_bulk_routes(
     single: type[UpdateSchema],
     permission: Permission,
 ) -> None:
-    """Mount them, with a body for `changes` that is named after the model. `single` is what one
-    record takes.
-    """
+    """Mount them, with a body for `changes` named after the model. One record takes `single`."""
     listed, names = ListParameters(public), router.prefix.strip("/")
-    changes_as_sent: Any = Annotated[changes, WrapValidator(partial(_read_changes, single))]
+    read_changes = partial(read_sent, single=single.model_fields)
+    changes_as_sent: Any = Annotated[changes, WrapValidator(read_changes)]
     body_schema = create_model(
         f"{resource.listing.model.__name__}BulkUpdate", __base__=BulkUpdate, changes=changes_as_sent
     )
@@ -100,15 +98,6 @@ def add_bulk_routes(
         return crud_chosen.restore_records(db, resource, choice=choice, actor=actor)
 
 
-def _read_changes(
-    single: type[UpdateSchema], data: Any, read: ValidatorFunctionWrapHandler
-) -> UpdateSchema:
-    if data == {}:
-        raise PydanticCustomError("no_changes", "Name at least one field to change.")
-    changes: UpdateSchema = read_sent(data, read, single=single.model_fields)
-    return changes
-
-
 def read_choice(body: BulkChoice, parameters: ListParameters) -> Choice:
     """Raises RequestValidationError, naming `ids.3` or `filter.status`."""
     if body.ids is not None:
@@ -145,13 +134,11 @@ def _read_filter(wanted: dict[str, Any], parameters: ListParameters) -> ListQuer
     for one in query.filters:
         leaves_nulls_out = parameters.is_nullable(one.field) and one.operator not in _NEGATIONS
         if not leaves_nulls_out and _lets_all_pass(one):
-            raise _refusal("This would match every record.", "filter", _parameter(one))
+            suffix = {"eq": "", "within": "", "outside": "_ne"}.get(
+                one.operator, f"_{one.operator}"
+            )
+            raise _refusal("This would match every record.", "filter", one.field + suffix)
     return query
-
-
-def _parameter(one: Filter) -> str:
-    suffix = "ne" if one.operator in _NEGATIONS else one.operator
-    return one.field if one.operator in {"eq", "within"} else f"{one.field}_{suffix}"
 
 
 def _is_blank(name: str, value: Any) -> bool:

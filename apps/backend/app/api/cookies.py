@@ -14,7 +14,7 @@ from app.core.config import get_settings
 from app.core.errors import PermissionDeniedError
 from app.core.security import AccessToken, derive_secret, key_ids, present_key_id
 from app.crud.session import OpenSession
-from app.middleware.origin import own_origins
+from app.middleware.address import own_origins
 
 CSRF_COOKIE: Final = "csrf_token"
 CSRF_HEADER: Final = "x-csrf-token"

@@ -96,7 +96,6 @@ class Named:
     claims: AccessClaims
     is_cookie: bool
     refresh_token: str = ""
-    is_usable: bool = False  # The refresh token: it is live, or was spent within the grace.
 
 
 def get_refresh_token(request: Request, form: RefreshForm | None = None) -> Named:
@@ -112,7 +111,9 @@ def get_refresh_token(request: Request, form: RefreshForm | None = None) -> Name
         raise
     if form is None:
         refuse_forgery(request, session_id=claims.session_id)
-    return Named(claims, is_cookie=form is None, refresh_token=text, is_usable=is_usable)
+    if not is_usable:  # The others count once they have led to new tokens.
+        count_session(request, REFRESH, claims)
+    return Named(claims, is_cookie=form is None, refresh_token=text)
 
 
 GivenRefreshToken = Annotated[Named, Depends(get_refresh_token)]
@@ -160,15 +161,10 @@ NamedSession = Annotated[Named, Depends(get_named_session)]
 
 
 class RefreshLimit(RouteLimit):
-    """Counts what is no good. The rest counts once it has led to new tokens: of those who use one
-    at once, as the tabs of a browser do, only the database knows who was first.
-    """
+    """Of those who use a token at once, as tabs do, only the database knows who was first."""
 
     def __call__(self, request: Request, named: GivenRefreshToken) -> None:
-        if named.is_usable:
-            count_user(request, USER, named.claims.user_id)
-        else:
-            count_session(request, self.limit, named.claims)
+        count_user(request, USER, named.claims.user_id)
 
 
 class LogoutLimit(RouteLimit):

@@ -19,13 +19,13 @@ from app.api.limits import ANONYMOUS, count_address
 from app.api.media_type import UnsupportedMediaTypeError
 from app.api.one_visit import is_fixed
 from app.api.threads import run_in_time
-from app.api.wording import OBJECT, REQUIRED, text_of
+from app.api.wording import TEXTS, text_of
 from app.core import errors
 from app.core.config import get_settings
 from app.db.integrity import LockedError, cause_of, domain_error, without_values
 from app.middleware.answer_headers import STANDINGS
 from app.middleware.problem import problem_response
-from app.schemas.base import EMPTY, MAX_BULK
+from app.schemas.base import MAX_BULK
 from app.schemas.problem import ChangedProblem
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
@@ -48,12 +48,7 @@ HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
 }
 INVALID_JSON: Final = ("INVALID_JSON", "The request body is not readable JSON.")
 INVALID_REQUEST: Final = ("INVALID_REQUEST", "Some fields are not valid.")
-MOST_NAMED: Final = 10
-# Of a body as a whole.
-WHOLE: Final = {
-    **dict.fromkeys((REQUIRED, EMPTY), "The request has no body. Send a JSON object."),
-    OBJECT: "The request body must be a JSON object.",
-}
+NO_OBJECT: Final = "The request body must be a JSON object."
 
 log = structlog.get_logger("backdesk.error")
 
@@ -127,11 +122,11 @@ async def _malformed(request: Request, error: Exception) -> Response:
         if len(one["loc"]) > 1:
             fields[_field_path(one["loc"])] = text
         else:
-            detail = WHOLE.get(text, text)
+            detail = NO_OBJECT if one["type"] in TEXTS else text
     if len(fields) == 1:
         ((field, text),) = fields.items()
         detail = f"{field}: {text}"  # What panels show; more than one stands beside its field.
-    elif 1 < len(fields) <= MOST_NAMED:
+    elif 1 < len(fields) <= 10:
         detail = f"Some fields are not valid: {', '.join(reversed(fields))}."
     return problem_response(request.scope, 422, code=code, detail=detail, fields=fields)
 

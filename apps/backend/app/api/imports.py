@@ -36,6 +36,7 @@ from app.schemas.base import ImportSchema
 from app.schemas.imports import ImportPreview, ImportResult, OnConflict
 
 CHUNK_ROWS: Final = 5000
+WORKBOOKS: Final = frozenset({FileFormat.XLSX, FileFormat.ODS})
 FORMATS: Final[Mapping[str, FileFormat]] = {  # By suffix and by media type.
     ".csv": FileFormat.CSV,
     ".tsv": FileFormat.CSV,
@@ -68,8 +69,7 @@ GivenOnConflict = Annotated[
 IMPORT_TEXT: Final = """\
 Create {names} from a file; with `on_conflict=update` change those whose {named_by} it names.
 
-All rows or none. Refused ones are named by row and column, as `rows.3.{column}`, with the line of
-the file.
+All rows or none. Refused ones are named by row and column, as `rows.3.{column}`, with the line.
 A preview (`dry_run`) tells what would be written, and every error, and is never refused for
 its rows."""
 
@@ -89,7 +89,7 @@ def open_upload(
     found = given or FORMATS.get(suffix) or FORMATS.get(media_type)
     if found is None:
         raise UnknownFormatError
-    if found in {FileFormat.XLSX, FileFormat.ODS}:
+    if found in WORKBOOKS:
         unpack_workbook(upload.file)
     opened = RecordFile(
         upload.file,
@@ -115,9 +115,9 @@ def read_chunks(
     find: Callable[[Mapping[int, Values]], Mapping[int, Record]],
 ) -> Iterator[Chunk[Row, Record]]:
     """`find` locks the records that rows are about."""
-    rows = enumerate(opened.rows())
+    rows, unit = enumerate(opened.rows()), "Row" if opened.format in WORKBOOKS else "Line"
     while some := dict(islice(rows, CHUNK_ROWS)):
-        lines = {index: f"{opened.unit} {row.line}" for index, row in some.items()}
+        lines = {index: f"{unit} {row.line}" for index, row in some.items()}
         refusals = Refusals(under="rows", lines=lines)
         for index, row in some.items():
             for column, text in row.problems.items():

@@ -1,5 +1,5 @@
 from collections.abc import Callable, Container
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import ValidationError, WrapValidator
 
@@ -8,14 +8,10 @@ from app.schemas.base import SentSchema, UpdateSchema
 
 Schema = TypeVar("Schema", bound=SentSchema)
 
-NOT_IN_BULK: Final = "This field cannot be changed in bulk."
 
-
-def read_sent(
-    data: Any, read: Callable[[Any], Schema], *, single: Container[str] = frozenset()
-) -> Schema:
-    """Read what can be read, and keep what is wrong with the rest: also with fields that only a
-    `single` record takes. Raises ValidationError for no object.
+def read_sent(data: Any, read: Callable[[Any], Schema], *, single: Container[str] = ()) -> Schema:
+    """Read what can be read, and keep what is wrong with the rest, such as fields that only one
+    record takes. Raises ValidationError for no object.
     """
     refused: dict[str, str] = {}
     try:
@@ -25,9 +21,10 @@ def read_sent(
         for one in error.errors(include_url=False, include_input=False):
             if not one["loc"]:
                 raise
-            name = str(one["loc"][0])
-            is_single = one["type"] == "extra_forbidden" and name in single
-            texts.setdefault(name, NOT_IN_BULK if is_single else text_of(one))
+            name, text = str(one["loc"][0]), text_of(one)
+            if one["type"] == "extra_forbidden" and name in single:
+                text = "This field cannot be changed in bulk."
+            texts.setdefault(name, text)
         sent = read({name: value for name, value in data.items() if name not in texts})
         refused = {name.encode("utf-8", "replace").decode()[:100]: texts[name] for name in texts}
     sent.keep_sent(data, refused)

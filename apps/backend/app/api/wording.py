@@ -8,11 +8,10 @@ from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
 from app.core.text import LINE, LINES
-from app.schemas.base import EMPTY, UNSTORABLE
+from app.schemas.base import EMPTY
 from app.schemas.user import USERNAME
 
-OBJECT: Final = "Must be a JSON object."
-REQUIRED: Final = "This field is required."
+_OBJECT: Final = "Must be a JSON object."
 _WHOLE: Final = "Must be a whole number."
 _NUMBER: Final = "Must be a number."
 _BOOLEAN: Final = "Must be true or false."
@@ -26,7 +25,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "datetime_object_invalid": MOMENT,
     "datetime_parsing": MOMENT,
     "datetime_type": MOMENT,
-    "dict_type": OBJECT,
+    "dict_type": _OBJECT,
     "enum": _CHOICE,
     "extra_forbidden": "There is no such field.",
     "finite_number": _NUMBER,
@@ -42,14 +41,14 @@ TEXTS: Final[Mapping[str, str]] = {
     "less_than_equal": "Must be at most {le}.",
     "list_type": "Must be a list.",
     "literal_error": _CHOICE,
-    "missing": REQUIRED,
-    "model_attributes_type": OBJECT,
-    "model_type": OBJECT,
+    "missing": "This field is required.",
+    "model_attributes_type": _OBJECT,
+    "model_type": _OBJECT,
     "string_pattern_mismatch": "Must match the pattern {pattern}.",
     "string_too_long": "Must have at most {max_length} characters.",
     "string_too_short": "Must have at least {min_length} characters.",
     "string_type": "Must be text.",
-    "string_unicode": UNSTORABLE,
+    "string_unicode": "Contains characters that cannot be stored.",
     "too_long": "At most {max_length} are allowed.",
     "too_short": "At least {min_length} are required.",
 }

@@ -63,18 +63,13 @@ class ChangedMeanwhileError(DomainError):
     """
 
     code = "CHANGED_MEANWHILE"
-    text = (
-        "{who} changed this record after you loaded it. Nothing was saved. "
-        "Load it again, then repeat your change."
-    )
+    text = "{who} changed {what} meanwhile. Nothing was saved: load it again, and repeat yours."
 
     def __init__(self, changes: Sequence[Mapping[str, Any]] = ()) -> None:
         self.changes = changes
-        fields: dict[str, list[str]] = {}
-        for change in changes:
-            fields.setdefault(change["by"] or "the command line", []).append(change["field"])
-        who = " and ".join(f"{by} ({', '.join(names)})" for by, names in fields.items())
-        super().__init__(who=who or "Somebody")
+        people = dict.fromkeys(change["by"] or "the command line" for change in changes)
+        fields = ", ".join(change["field"] for change in changes)
+        super().__init__(who=" and ".join(people) or "Somebody", what=fields or "this record")
 
 
 class TooManyRequestsError(DomainError):

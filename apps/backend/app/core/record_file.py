@@ -44,7 +44,7 @@ class FileFormat(StrEnum):
 
 class UnreadableFileError(InvalidInputError):
     code = "UNREADABLE_FILE"
-    text = "{unit} {line} of the file {reason}."
+    text = "Line {line} of the file {reason}."
     field = "file"
 
 
@@ -90,11 +90,6 @@ class RecordFile:
     read_only: AbstractSet[str]
     ignored: set[str] = field(default_factory=set)
 
-    @property
-    def unit(self) -> str:
-        """What people call a line of it."""
-        return "Row" if self.format in {FileFormat.XLSX, FileFormat.ODS} else "Line"
-
     def rows(self) -> Iterator[FileRow]:
         """Raises UnreadableFileError, WrongColumnsError, EmptyFileError, TooManyRowsError."""
         self.file.seek(0)
@@ -123,14 +118,14 @@ class RecordFile:
             if not line:
                 break
             if len(line) > MAX_LINE_BYTES:
-                raise UnreadableFileError(unit=self.unit, line=number, reason="is too long")
+                raise UnreadableFileError(line=number, reason="is too long")
             if number > MAX_LINES:
                 raise TooManyRowsError(most=MAX_ROWS)
             with suppress(UnicodeDecodeError):
                 if "\0" not in line.decode():  # UTF-16 has them beside Latin letters.
                     continue
             reason = "is not UTF-8 text: save as UTF-8 (in Excel: CSV UTF-8)"
-            raise UnreadableFileError(unit=self.unit, line=number, reason=reason)
+            raise UnreadableFileError(line=number, reason=reason)
 
     def _table_rows(self) -> Iterator[FileRow]:
         lines = self._csv_lines() if self.format is FileFormat.CSV else self._sheet_lines()
@@ -225,7 +220,7 @@ def _csv_lines(text: io.TextIOBase, delimiter: str) -> Iterator[tuple[int, Seque
             return
         except csv.Error:
             reason = "has quotes that are misplaced or not closed, or a value that is too long"
-            raise UnreadableFileError(unit="Line", line=line, reason=reason) from None
+            raise UnreadableFileError(line=line, reason=reason) from None
         if any(cells):
             yield line, cells
 

@@ -147,9 +147,7 @@ def take_out(record: SoftDeleteMixin) -> None:
 def refuse_outdated(
     db: Session, model: type[AuditedRecord], record: Record, *, seen: int | None
 ) -> None:
-    """Compare the locked record with the version that a body names. Panels send the record back as
-    they have read it. Raises ChangedMeanwhileError.
-    """
+    """Compare the locked record with the version in a body. Raises ChangedMeanwhileError."""
     if seen is not None:
         _refuse_changed(db, model, record["id"], record["version"], {seen})
 

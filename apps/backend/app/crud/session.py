@@ -253,8 +253,7 @@ def claims_of_refresh_token(db: Session, *, refresh_token: str) -> tuple[AccessC
     ).first()
     if row is None:
         raise InvalidTokenError
-    user_id, session_id, is_usable = row
-    return AccessClaims(user_id, session_id), bool(is_usable)
+    return AccessClaims(*row[:2]), bool(row[2])
 
 
 def _renewable(now: datetime) -> Select[int]:

@@ -28,11 +28,8 @@ def _scripts() -> ScriptDirectory:
 
 
 def migrate(to: str = "head") -> None:
-    """Go up or down to a revision. Raises CommandError for the beginning of an id, too, which
-    alembic would take: what is short by mistake may name another.
-    """
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if to not in known | {"head", "base"}:
+    """Go up or down to a revision. Raises CommandError for an unknown one, or for a part of one."""
+    if to not in {"head", "base", *(script.revision for script in _scripts().walk_revisions())}:
         raise CommandError(f"there is no revision {to}: give the whole id, head or base.")
     if to != "head" and (to == "base" or _is_behind_us(to)):
         command.downgrade(alembic_config(), to)

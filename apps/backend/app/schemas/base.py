@@ -67,14 +67,13 @@ def _refuse_long_key(value: str) -> str:
 
 COMPARED: Final = AfterValidator(_refuse_long_key)  # Sorted and searched by its folded form.
 
-UNSTORABLE: Final = "This text contains characters that cannot be stored."
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 def refuse_unstorable_text(value: Any) -> Any:
     """Refuse NUL and lone surrogates, which PostgreSQL, UTF-8 or both cannot hold."""
     if isinstance(value, str) and _UNSTORABLE.search(value):
-        raise PydanticCustomError("unstorable_text", UNSTORABLE)
+        raise PydanticCustomError("unstorable_text", "Contains characters that cannot be stored.")
     return value
 
 
@@ -135,10 +134,7 @@ READ_ONLY: Final = frozenset({"id", "created_at", "updated_at", "last_login_at",
 ReadOnly = Annotated[Any, Field(exclude=True, description="Taken, and not acted on.")]
 SeenVersion = Annotated[
     Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER)] | None,
-    Field(
-        exclude=True,
-        description="The version that you have read: if the record has changed since, this is 412.",
-    ),
+    Field(exclude=True, description="412 where the record is of another version by now."),
 ]
 
 

@@ -43,9 +43,7 @@ class BulkChoice(InputSchema):
         description="Or those that the list would show for these filters; not empty.",
         examples=[{"q": "lamp", "id": [1, 2]}],
     )
-    ids: Ids | None = Field(
-        None, validate_default=True, description="These records, and all of them."
-    )
+    ids: Ids | None = Field(None, validate_default=True, description="All of these records.")
 
     @field_validator("ids")
     @classmethod

@@ -206,7 +206,7 @@ def test_body_that_is_not_there_is_refused_by_what_it_lacks(
 
     assert (problem["status"], problem["error"]) == (422, "INVALID_REQUEST")
     assert problem["detail"] in {
-        "The request has no body. Send a JSON object.",
+        "The request body must be a JSON object.",
         *(f"{name}: This field is required." for name in problem["errors"]),
     }
 

@@ -322,7 +322,7 @@ def test_foreign_origin_stands_in_the_log_once_a_request(
         written = client.post(ITEMS, json={"title": "Lamp"}, headers=odd)
         quiet = [client.post(ITEMS, json={"title": "Lamp"}, headers=own), client.get(ITEMS)]
 
-    events: list[Any] = [one.msg for one in caplog.records if one.name == "backdesk.origin"]
+    events: list[Any] = [one.msg for one in caplog.records if one.name == "backdesk.host"]
     assert_error(preflight, 400, "ORIGIN_NOT_ALLOWED")
     assert [read.status_code, written.status_code] == [200, 201]
     assert [one.status_code for one in quiet] == [201, 200]

@@ -8,7 +8,6 @@ from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.api.sent import NOT_IN_BULK
 from app.core.clock import utc_now
 from app.core.permissions import Role
 from app.models import LoginSession, OneTimeToken, User
@@ -84,7 +83,9 @@ def test_update_users_tells_fields_that_only_one_record_takes_from_unknown_ones(
     changes = {"email": "x", "password": "x", "version": 1, "id": 1, "colour": 1, "role": None}
     response = as_admin.patch(URL, json={"ids": [user.id], "changes": changes})
 
-    not_in_bulk = dict.fromkeys(["email", "password", "version", "id"], NOT_IN_BULK)
+    not_in_bulk = dict.fromkeys(
+        ["email", "password", "version", "id"], "This field cannot be changed in bulk."
+    )
     assert response.json()["errors"] == {
         f"changes.{name}": text
         for name, text in {

@@ -12,9 +12,8 @@ from app.core.config import Settings
 from app.core.errors import DomainError
 from app.core.permissions import ROLE_PERMISSIONS, ROLE_SCOPES, VERIFIED_ONLY, Permission, Role
 from app.main import create_app
-from app.middleware.address import HOST_NOT_ALLOWED
+from app.middleware.address import HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED
 from app.middleware.admission import OVERLOADED
-from app.middleware.origin import ORIGIN_NOT_ALLOWED
 from app.middleware.problem import DEFAULTS
 from tests.project.markdown import TOP, in_backticks, read, table
 
