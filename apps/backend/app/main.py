@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import structlog
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import __version__
@@ -27,7 +26,7 @@ from app.core.logging import configure_logging
 from app.core.rate_limit import RateLimiter
 from app.core.security import HASHES_AT_ONCE
 from app.db.session import dispose
-from app.middleware.address import AddressMiddleware
+from app.middleware.address import AddressMiddleware, OriginMiddleware
 from app.middleware.admission import AdmissionMiddleware
 from app.middleware.answer_headers import AnswerHeadersMiddleware
 from app.middleware.problem import ProblemMiddleware
@@ -84,16 +83,16 @@ class Backdesk(FastAPI):
         app = AddressMiddleware(app, allowed_hosts=_accepted_hosts(settings))
         app = AdmissionMiddleware(app, settings)
         app = ProblemMiddleware(app)
+        app = OriginMiddleware(
+            app,
+            allow_origins=settings.ALLOWED_ORIGINS,
+            allow_credentials="*" not in settings.ALLOWED_ORIGINS,  # No cookies for everybody.
+            allow_methods=["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED_HEADERS,
+        )
         if settings.ALLOWED_ORIGINS:
-            app = CORSMiddleware(
-                app,
-                allow_origins=settings.ALLOWED_ORIGINS,
-                allow_credentials="*" not in settings.ALLOWED_ORIGINS,  # No cookies for everybody.
-                allow_methods=["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"],
-                allow_headers=["*"],
-                expose_headers=EXPOSED_HEADERS,
-            )
-            app = ProblemMiddleware(app)  # For the preflight that it refuses.
+            app = ProblemMiddleware(app)  # For the preflight of a method that it refuses.
         outer = seen_by_every_answer(app)
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:

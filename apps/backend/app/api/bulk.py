@@ -7,6 +7,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from types import GenericAlias
 from typing import Annotated, Any, Final
 
@@ -45,11 +46,13 @@ def add_bulk_routes(
     *,
     public: type[Schema],
     changes: type[UpdateSchema],
+    single: type[UpdateSchema],
     permission: Permission,
 ) -> None:
-    """Mount them, with a body for `changes` that is named after the model."""
+    """Mount them, with a body for `changes` named after the model. One record takes `single`."""
     listed, names = ListParameters(public), router.prefix.strip("/")
-    changes_as_sent: Any = Annotated[changes, WrapValidator(read_sent)]
+    read_changes = partial(read_sent, single=single.model_fields)
+    changes_as_sent: Any = Annotated[changes, WrapValidator(read_changes)]
     body_schema = create_model(
         f"{resource.listing.model.__name__}BulkUpdate", __base__=BulkUpdate, changes=changes_as_sent
     )
@@ -97,8 +100,6 @@ def add_bulk_routes(
 
 def read_choice(body: BulkChoice, parameters: ListParameters) -> Choice:
     """Raises RequestValidationError, naming `ids.3` or `filter.status`."""
-    if (body.ids is None) == (body.filter is None):
-        raise _refusal("Give either `ids` or `filter`.", "ids")
     if body.ids is not None:
         _refuse_twice(body.ids)
         return Choice(ids=body.ids)
@@ -129,11 +130,14 @@ def _read_filter(wanted: dict[str, Any], parameters: ListParameters) -> ListQuer
         raise _refusal("Must not be empty: it would choose every record.", "filter")
     for name, value in wanted.items():
         if _is_blank(name, value):
-            raise _refusal(f"{name} must not be blank.", "filter")
+            raise _refusal("Must not be blank.", "filter", name)
     for one in query.filters:
         leaves_nulls_out = parameters.is_nullable(one.field) and one.operator not in _NEGATIONS
         if not leaves_nulls_out and _lets_all_pass(one):
-            raise _refusal(f"{one.field}: this filter would match every record.", "filter")
+            suffix = {"eq": "", "within": "", "outside": "_ne"}.get(
+                one.operator, f"_{one.operator}"
+            )
+            raise _refusal("This would match every record.", "filter", one.field + suffix)
     return query
 
 

@@ -6,7 +6,6 @@ back. Only cookies are sent unasked: a bearer token is never subject to this.
 
 import hmac
 from typing import Final
-from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 
@@ -15,6 +14,7 @@ from app.core.config import get_settings
 from app.core.errors import PermissionDeniedError
 from app.core.security import AccessToken, derive_secret, key_ids, present_key_id
 from app.crud.session import OpenSession
+from app.middleware.address import own_origins
 
 CSRF_COOKIE: Final = "csrf_token"
 CSRF_HEADER: Final = "x-csrf-token"
@@ -79,7 +79,7 @@ def _set(
 
 class CsrfFailedError(PermissionDeniedError):
     code = "CSRF_FAILED"
-    text = "This request does not come from where you signed in. Load the page anew."
+    text = "This page is out of date, or not the one where you signed in. Reload it and try again."
 
 
 def csrf_token(session_id: int, *, key_id: str | None = None) -> str:
@@ -103,15 +103,7 @@ def refuse_forgery(request: Request, *, session_id: int) -> None:
 def refuse_foreign_page(request: Request) -> None:
     """Raises CsrfFailedError."""
     origin = request.headers.get("origin")
-    is_foreign = origin is not None and origin not in _own_origins(request)
+    own = own_origins(request.scope).union(get_settings().ALLOWED_ORIGINS) - {"*"}
+    is_foreign = origin is not None and origin not in own
     if is_foreign or request.headers.get("sec-fetch-site") == "cross-site":
         raise CsrfFailedError
-
-
-def _own_origins(request: Request) -> set[str]:
-    public = urlsplit(get_settings().PUBLIC_URL)
-    host = request.headers.get("host", "")  # One of ALLOWED_HOSTS.
-    # Behind a proxy a request comes without TLS; a page that did may be anybody's.
-    scheme = "https" if public.scheme == "https" else request.url.scheme
-    own = {f"{public.scheme}://{public.netloc.lower()}", f"{scheme}://{host.lower()}"}
-    return own.union(get_settings().ALLOWED_ORIGINS) - {"*"}

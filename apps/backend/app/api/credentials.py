@@ -18,6 +18,7 @@ from app.api.limits import (
     LOGOUT,
     PASSWORD,
     REFRESH,
+    USER,
     RouteLimit,
     count_address,
     count_name,
@@ -104,12 +105,14 @@ def get_refresh_token(request: Request, form: RefreshForm | None = None) -> Name
         if text is None:
             raise NotAuthenticatedError
         with read_only() as db:
-            claims = _session_of(db, text)
+            claims, is_usable = crud_session.claims_of_refresh_token(db, refresh_token=text)
     except NotAuthenticatedError:
         _count_stranger(request, REFRESH)
         raise
     if form is None:
         refuse_forgery(request, session_id=claims.session_id)
+    if not is_usable:  # The others count once they have led to new tokens.
+        count_session(request, REFRESH, claims)
     return Named(claims, is_cookie=form is None, refresh_token=text)
 
 
@@ -143,7 +146,7 @@ def get_named_session(
 
 
 def _session_of(db: Session, refresh_token: str) -> AccessClaims:
-    return crud_session.claims_of_refresh_token(db, refresh_token=refresh_token)
+    return crud_session.claims_of_refresh_token(db, refresh_token=refresh_token)[0]
 
 
 def _session_of_cookies(request: Request, db: Session) -> AccessClaims:
@@ -158,8 +161,10 @@ NamedSession = Annotated[Named, Depends(get_named_session)]
 
 
 class RefreshLimit(RouteLimit):
+    """Of those who use a token at once, as tabs do, only the database knows who was first."""
+
     def __call__(self, request: Request, named: GivenRefreshToken) -> None:
-        count_session(request, self.limit, named.claims)
+        count_user(request, USER, named.claims.user_id)
 
 
 class LogoutLimit(RouteLimit):

@@ -19,7 +19,7 @@ from app.api.limits import ANONYMOUS, count_address
 from app.api.media_type import UnsupportedMediaTypeError
 from app.api.one_visit import is_fixed
 from app.api.threads import run_in_time
-from app.api.wording import text_of
+from app.api.wording import TEXTS, text_of
 from app.core import errors
 from app.core.config import get_settings
 from app.db.integrity import LockedError, cause_of, domain_error, without_values
@@ -48,6 +48,7 @@ HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
 }
 INVALID_JSON: Final = ("INVALID_JSON", "The request body is not readable JSON.")
 INVALID_REQUEST: Final = ("INVALID_REQUEST", "Some fields are not valid.")
+NO_OBJECT: Final = "The request body must be a JSON object."
 
 log = structlog.get_logger("backdesk.error")
 
@@ -108,6 +109,9 @@ def _counted(answer: Handler) -> Handler:
 async def _malformed(request: Request, error: Exception) -> Response:
     error = cast("RequestValidationError", error)
     found: Sequence[Any] = error.errors()[:MAX_BULK]  # One of each record in a request.
+    if any((one["type"], one["loc"]) == ("missing", ("body",)) for one in found):
+        _, lacking = request.scope["route"].body_field.validate({}, loc=("body",))
+        found = lacking or found  # What there is to be in a body says more than that it is empty.
     if any(one["type"] == "json_invalid" for one in found):
         code, detail = INVALID_JSON
         return problem_response(request.scope, 400, code=code, detail=detail)
@@ -118,10 +122,12 @@ async def _malformed(request: Request, error: Exception) -> Response:
         if len(one["loc"]) > 1:
             fields[_field_path(one["loc"])] = text
         else:
-            detail = f"The {one['loc'][0]} as a whole is not valid: {text}"
+            detail = NO_OBJECT if one["type"] in TEXTS else text
     if len(fields) == 1:
         ((field, text),) = fields.items()
         detail = f"{field}: {text}"  # What panels show; more than one stands beside its field.
+    elif 1 < len(fields) <= 10:
+        detail = f"Some fields are not valid: {', '.join(reversed(fields))}."
     return problem_response(request.scope, 422, code=code, detail=detail, fields=fields)
 
 

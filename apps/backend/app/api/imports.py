@@ -37,6 +37,7 @@ from app.schemas.base import ImportSchema
 from app.schemas.imports import ImportPreview, ImportResult, OnConflict
 
 CHUNK_ROWS: Final = 5000
+WORKBOOKS: Final = frozenset({FileFormat.XLSX, FileFormat.ODS})
 FORMATS: Final[Mapping[str, FileFormat]] = {  # By suffix and by media type.
     ".csv": FileFormat.CSV,
     ".tsv": FileFormat.CSV,
@@ -92,7 +93,7 @@ def open_upload(
     found = given or FORMATS.get(suffix) or FORMATS.get(media_type)
     if found is None:
         raise UnknownFormatError
-    if found in {FileFormat.XLSX, FileFormat.ODS}:
+    if found in WORKBOOKS:
         unpack_workbook(upload.file)
     opened = RecordFile(
         upload.file,
@@ -136,9 +137,10 @@ def read_chunks(
     find: Callable[[Mapping[int, Values]], Mapping[int, Record]],
 ) -> Iterator[Chunk[Row, Record]]:
     """`find` locks the records that rows are about."""
-    rows = enumerate(opened.rows())
+    rows, unit = enumerate(opened.rows()), "Row" if opened.format in WORKBOOKS else "Line"
     while some := dict(islice(rows, CHUNK_ROWS)):
-        refusals = Refusals(under="rows", lines={index: row.line for index, row in some.items()})
+        lines = {index: f"{unit} {row.line}" for index, row in some.items()}
+        refusals = Refusals(under="rows", lines=lines)
         for index, row in some.items():
             for column, text in row.problems.items():
                 refusals.add(index, RowRefusedError(text, column))

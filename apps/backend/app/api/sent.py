@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Annotated, Any, TypeVar
 
 from pydantic import ValidationError, WrapValidator
@@ -9,9 +9,9 @@ from app.schemas.base import SentSchema, UpdateSchema
 Schema = TypeVar("Schema", bound=SentSchema)
 
 
-def read_sent(data: Any, read: Callable[[Any], Schema]) -> Schema:
-    """Read what can be read, and keep what is wrong with the rest. Raises ValidationError for no
-    object.
+def read_sent(data: Any, read: Callable[[Any], Schema], *, single: Container[str] = ()) -> Schema:
+    """Read what can be read, and keep what is wrong with the rest, such as fields that only one
+    record takes. Raises ValidationError for no object.
     """
     refused: dict[str, str] = {}
     try:
@@ -21,7 +21,10 @@ def read_sent(data: Any, read: Callable[[Any], Schema]) -> Schema:
         for one in error.errors(include_url=False, include_input=False):
             if not one["loc"]:
                 raise
-            texts.setdefault(str(one["loc"][0]), text_of(one))
+            name, text = str(one["loc"][0]), text_of(one)
+            if one["type"] == "extra_forbidden" and name in single:
+                text = "This field cannot be changed in bulk."
+            texts.setdefault(name, text)
         sent = read({name: value for name, value in data.items() if name not in texts})
         refused = {name.encode("utf-8", "replace").decode()[:100]: texts[name] for name in texts}
     sent.keep_sent(data, refused)

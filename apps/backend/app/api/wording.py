@@ -8,6 +8,7 @@ from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
 from app.core.text import LINE, LINES
+from app.schemas.base import EMPTY
 from app.schemas.user import USERNAME
 
 _OBJECT: Final = "Must be a JSON object."
@@ -47,17 +48,18 @@ TEXTS: Final[Mapping[str, str]] = {
     "string_too_long": "Must have at most {max_length} characters.",
     "string_too_short": "Must have at least {min_length} characters.",
     "string_type": "Must be text.",
-    "string_unicode": "Text must not hold NUL or broken characters.",
-    "too_long": "At most {max_length} are possible.",
-    "too_short": "At least {min_length} are needed.",
+    "string_unicode": "Contains characters that cannot be stored.",
+    "too_long": "At most {max_length} are allowed.",
+    "too_short": "At least {min_length} are required.",
 }
 # Where the general text would tell a person less than could be told.
 PARTICULAR: Final[Mapping[tuple[str, Any], str]] = {
     ("string_pattern_mismatch", LINE): "Must be one line, without hidden control characters.",
     ("string_pattern_mismatch", LINES): "Must not hold hidden control characters.",
     ("string_pattern_mismatch", USERNAME): "Must be 3 to 50 letters, digits, dots, - and _.",
-    ("string_too_short", 1): "Must not be empty.",
+    ("string_too_short", 1): EMPTY,
     ("too_long", 1): "Must be given only once.",
+    ("too_short", 1): "At least one is required.",
 }
 ANY_OTHER: Final = "This value is not valid."
 _OF_THE_VALIDATOR: Final = frozenset(get_args(ErrorType)) - {"value_error"}
@@ -71,6 +73,8 @@ def text_of(error: ErrorDetails) -> str:
     if kind not in _OF_THE_VALIDATOR:
         text = error["msg"].removeprefix("Value error, ")
         return text if text.endswith(".") else f"{text}."
+    if kind != "missing" and error.get("input", ...) is None:
+        return EMPTY
     for value in values.values():
         if isinstance(value, str | int) and (kind, value) in PARTICULAR:
             return PARTICULAR[kind, value]

@@ -30,7 +30,7 @@ def migrate(
         console.print(f"The schema is up to date ({head}).")
         return
     try:
-        migrations.migrate(to or "head")
+        migrations.migrate("head" if to is None else to)
     except CommandError as error:
         fail(str(error))
     console.print(f"The schema is at {migrations.current_revision() or 'nothing'}.")

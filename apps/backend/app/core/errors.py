@@ -63,11 +63,13 @@ class ChangedMeanwhileError(DomainError):
     """
 
     code = "CHANGED_MEANWHILE"
-    text = "This is not at the version that If-Match names. Nothing of yours was saved."
+    text = "{who} changed {what} meanwhile. Nothing was saved: load it again, and repeat yours."
 
     def __init__(self, changes: Sequence[Mapping[str, Any]] = ()) -> None:
         self.changes = changes
-        super().__init__()
+        people = dict.fromkeys(change["by"] or "the command line" for change in changes)
+        fields = ", ".join(change["field"] for change in changes)
+        super().__init__(who=" and ".join(people) or "Somebody", what=fields or "this record")
 
 
 class TooManyRequestsError(DomainError):

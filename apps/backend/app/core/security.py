@@ -57,7 +57,7 @@ log = structlog.get_logger("backdesk.security")
 
 class InvalidTokenError(NotAuthenticatedError):
     code = "INVALID_TOKEN"
-    text = "This token is not valid, or no longer. Sign in again."
+    text = "Your session is not valid, or has ended. Sign in again."
 
 
 class RetiredKeyError(Exception):

@@ -36,7 +36,7 @@ _Cells = Sequence[Any]
 
 class CellTooLongError(InvalidInputError):
     code = "CELL_TOO_LONG"
-    text = "A cell of a spreadsheet holds {most} characters; a text here is longer. Ask for csv."
+    text = "A text is longer than the {most} characters that a cell can hold. Export as CSV."
     field = "format"
 
 
@@ -51,7 +51,7 @@ class UnreadableWorkbookError(InvalidInputError):
 
 class SheetTooLargeError(InvalidInputError):
     code = "SHEET_TOO_LARGE"
-    text = "These rows are too large for a spreadsheet. Narrow them, or ask for csv."
+    text = "These rows are too large for a spreadsheet. Narrow the filters, or export as CSV."
     field = "format"
 
 

@@ -33,7 +33,7 @@ class RangeReversedError(InvalidInputError):
 
 class RangeTooLongError(InvalidInputError):
     code = "RANGE_TOO_LONG"
-    text = "This is more than {most} buckets: take a later day, or a longer interval."
+    text = "This is more than {most} intervals. Choose a later start or a longer interval."
     field = "since"
 
 

@@ -69,7 +69,9 @@ def update_records(
         refused |= changes.refused_for(record)
     if refused:
         raise InvalidValuesError({f"changes.{name}": text for name, text in refused.items()})
-    return _give_all(db, resource, chosen, changes.changes(), actor)
+    if not (values := changes.changes()):
+        raise InvalidValuesError({"changes": "Name at least one field to change."})
+    return _give_all(db, resource, chosen, values, actor)
 
 
 def delete_records(

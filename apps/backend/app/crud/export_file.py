@@ -58,7 +58,7 @@ class Export:
 
 class SheetTooLongError(InvalidInputError):
     code = "SHEET_TOO_LONG"
-    text = "A spreadsheet holds {most} rows, and these are more. Narrow them, or ask for csv."
+    text = "A spreadsheet holds at most {most} rows. Narrow the filters, or export as CSV."
     field = "format"
 
 

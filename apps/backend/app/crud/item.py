@@ -12,7 +12,7 @@ from app.crud import user as crud_user
 from app.crud.batch import VALUES_AT_ONCE, in_batches
 from app.crud.conditions import ACTOR, ACTORS_DEPARTMENT, values_of
 from app.crud.listing import Listing, Page, Record, get_page, public_columns
-from app.crud.records import insert_record, take_out, update_record
+from app.crud.records import insert_record, refuse_outdated, take_out, update_record
 from app.models.item import Item
 from app.models.user import User, ids_of_department
 from app.schemas.item import ItemCreate, ItemPublic, ItemUpdate
@@ -81,8 +81,9 @@ def create_item(db: Session, *, item_in: ItemCreate, actor: Principal) -> Record
 def update_item(db: Session, *, item: Record, item_in: ItemUpdate, actor: Principal) -> Record:
     """Change the given fields.
 
-    Raises InvalidValuesError, OwnerNotPermittedError, OwnerNotFoundError.
+    Raises ChangedMeanwhileError, InvalidValuesError, OwnerNotPermittedError, OwnerNotFoundError.
     """
+    refuse_outdated(db, Item, item, seen=item_in.version)
     changes = item_in.changes_of(dict(item))
     if "owner_id" in changes:
         _refuse_owner(db, owner_id=changes["owner_id"], actor=actor)

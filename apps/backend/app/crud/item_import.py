@@ -21,7 +21,7 @@ Rows = Chunk[ItemImport, Item]
 
 class ItemExistsError(ConflictError):
     code = "ITEM_EXISTS"
-    text = "There is an item with this id: skip or update it with on_conflict."
+    text = "There is an item with this id already. Choose to skip or to update what is there."
     field = "id"
 
 

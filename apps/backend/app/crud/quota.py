@@ -23,13 +23,13 @@ class ConsumerNotFoundError(ConflictError):
 
 class ConsumerInactiveError(ConflictError):
     code = "CONSUMER_INACTIVE"
-    text = "This user is not active, and consumes nothing."
+    text = "This user is not active, and cannot consume tokens."
     field = "user_id"
 
 
 class QuotaExceededError(TooManyRequestsError):
     code = "QUOTA_EXCEEDED"
-    text = "Of the monthly quota of {quota} tokens {remaining} remain. The month turns at {turn}."
+    text = "Monthly quota exceeded: {remaining} of {quota} tokens left. Resets at {turn}."
     field = "tokens"
 
     def __init__(self, *, quota: int, used: int, now: datetime) -> None:

@@ -144,6 +144,14 @@ def take_out(record: SoftDeleteMixin) -> None:
     record.deleted_at = None
 
 
+def refuse_outdated(
+    db: Session, model: type[AuditedRecord], record: Record, *, seen: int | None
+) -> None:
+    """Compare the locked record with the version in a body. Raises ChangedMeanwhileError."""
+    if seen is not None:
+        _refuse_changed(db, model, record["id"], record["version"], {seen})
+
+
 def _refuse_changed(
     db: Session,
     model: type[AuditedRecord],
@@ -157,8 +165,8 @@ def _refuse_changed(
     """
     if expected is None or version in expected:
         return
-    seen = max(expected, default=None)
-    changes = _changes_since(db, model, record_id, seen) if seen is not None else ()
+    seen = max(expected, default=version)
+    changes = _changes_since(db, model, record_id, seen) if seen < version else ()
     raise ChangedMeanwhileError(changes)
 
 

@@ -25,12 +25,12 @@ class BulkRefusedError(InvalidInputError):
 @dataclass(kw_only=True)
 class Refusals:
     """Each is named by its place in the request: `items.3.email`, or `items.3` where no field is to
-    blame. `lines` tells at which line of a file each row stands.
+    blame. `lines` tells where in a file each row stands, as `Line 3`.
     """
 
     under: str
     shown: int | None = None
-    lines: Mapping[int, int] = field(default_factory=dict)
+    lines: Mapping[int, str] = field(default_factory=dict)
     texts: dict[int, dict[str, str]] = field(default_factory=dict)  # Of each row, by path.
     reasons: dict[str, DomainError] = field(default_factory=dict)  # The first of each code.
     details: set[str] = field(default_factory=set)
@@ -65,7 +65,7 @@ class Refusals:
 
     def add(self, index: int, error: DomainError) -> None:
         row = f"{self.under}.{index}"
-        line = f"Line {self.lines[index]}: " if self.lines else ""
+        line = f"{self.lines[index]}: " if self.lines else ""
         blamed = {f"{row}.{name}": line + text for name, text in error.fields.items()}
         self.texts.setdefault(index, {}).update(blamed or {row: line + error.detail})
         self.count += len(blamed) or 1

@@ -38,12 +38,12 @@ _REVERT: Final = "revert"  # Stands beside the changes that a revert has made, a
 
 class RequestNotFoundError(NotFoundError):
     code = "REQUEST_NOT_FOUND"
-    text = "The audit knows of no such request."
+    text = "There is no such request in the audit log."
 
 
 class NotRevertibleError(ConflictError):
     code = "NOT_REVERTIBLE"
-    text = "This cannot be taken back: {deeds}."
+    text = "This change cannot be reverted: {deeds}."
 
 
 class ChangedSinceError(ConflictError):

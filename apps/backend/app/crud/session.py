@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
 
-from sqlalchemy import ColumnElement, Row, Select, and_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
@@ -34,7 +34,7 @@ MOST_SHOWN: Final = 100
 
 class RefreshTokenReusedError(NotAuthenticatedError):
     code = "REFRESH_TOKEN_REUSED"
-    text = "This refresh token was used before, so the session is ended. Sign in again."
+    text = "Your session was ended, because its refresh token was used twice. Sign in again."
 
 
 class SessionNotFoundError(NotFoundError):
@@ -50,6 +50,7 @@ class OpenSession:
     user_id: int
     refresh_token: str
     expires_at: datetime
+    is_renewed: bool = True  # Or answered again, to a token that was spent just now.
 
 
 def is_live(now: datetime | Any) -> ColumnElement[bool]:
@@ -144,7 +145,9 @@ def _answer_again(db: Session, *, refresh_token: str, now: datetime) -> OpenSess
             _refuse(db, token.session_id, token.user_id, RefreshTokenReusedError())
         refresh_token = _successor(refresh_token, key_id=token.key_id)
         token = _find_token(db, refresh_token=refresh_token, now=now)
-    return OpenSession(token.session_id, token.user_id, refresh_token, token.expires_at)
+    return OpenSession(
+        token.session_id, token.user_id, refresh_token, token.expires_at, is_renewed=False
+    )
 
 
 def _find_token(
@@ -237,16 +240,20 @@ def _end(db: Session, *which: ColumnElement[bool]) -> int:
     return len(ended.all())
 
 
-def claims_of_refresh_token(db: Session, *, refresh_token: str) -> AccessClaims:
-    """Name the session, ended or not, of any token ever given out. Raises InvalidTokenError."""
+def claims_of_refresh_token(db: Session, *, refresh_token: str) -> tuple[AccessClaims, bool]:
+    """Name the session, ended or not, of any token ever given out, and tell whether the token may
+    still refresh it. Raises InvalidTokenError.
+    """
+    now = utc_now()
+    is_fresh = or_(RefreshToken.spent_at.is_(None), RefreshToken.spent_at >= now - GRACE)
     row = db.execute(
-        select(LoginSession.user_id, LoginSession.id)
+        select(LoginSession.user_id, LoginSession.id, and_(is_live(now), is_fresh))
         .join(RefreshToken, RefreshToken.session_id == LoginSession.id)
         .where(RefreshToken.token_hash == hash_secret(refresh_token))
     ).first()
     if row is None:
         raise InvalidTokenError
-    return AccessClaims(*row)
+    return AccessClaims(*row[:2]), bool(row[2])
 
 
 def _renewable(now: datetime) -> Select[int]:

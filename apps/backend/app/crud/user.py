@@ -21,6 +21,7 @@ from app.crud.letter import send_verification, send_welcome, write_letter
 from app.crud.listing import Listing, Page, get_page, public_columns
 from app.crud.one_time_token import withdraw_tokens
 from app.crud.password import store_password
+from app.crud.records import refuse_outdated
 from app.crud.session import end_sessions_of_all
 from app.crud.user_policy import (
     default_quota,
@@ -83,7 +84,7 @@ class UsernameTakenError(ConflictError):
 
 class CurrentPasswordWrongError(PermissionDeniedError):
     code = "CURRENT_PASSWORD_WRONG"
-    text = "This needs your current password beside it, and what you gave is not it."
+    text = "The current password is missing or incorrect."
     field = "current_password"
 
 
@@ -184,12 +185,14 @@ def check_passwords(
 ) -> str | None:
     """Refuse before hashing what would be refused after it, and return the stored hash.
 
-    Raises UserNotFoundError, FieldsNotPermittedError, PermissionDeniedError,
-    PasswordTooEasyError.
+    Raises UserNotFoundError, ChangedMeanwhileError, FieldsNotPermittedError,
+    PermissionDeniedError, PasswordTooEasyError.
     """
     user = db.scalar(select(User).where(User.id == user_id, USERS.visible_to(actor)))
     if user is None:
         raise UserNotFoundError
+    refuse_unwritable_other(user, actor)  # Or the versions would tell what has changed.
+    refuse_outdated(db, User, vars(user), seen=user_in.version)
     refuse_forbidden_changes(user, user_in.changes_of(vars(user)), actor)
     if user_in.password is not None:
         refuse_easy_password(user_in.password, email=user.email, username=user.username)
@@ -210,9 +213,11 @@ def update_user(
 ) -> User:
     """Change the given fields; one sent with its present value is never a refusal.
 
-    Raises FieldsNotPermittedError, PermissionDeniedError, CurrentPasswordWrongError,
-    PasswordTooEasyError, LastAdminError, EmailTakenError, UsernameTakenError.
+    Raises ChangedMeanwhileError, FieldsNotPermittedError, PermissionDeniedError,
+    CurrentPasswordWrongError, PasswordTooEasyError, LastAdminError, EmailTakenError,
+    UsernameTakenError.
     """
+    refuse_outdated(db, User, vars(user), seen=user_in.version)
     changes = user_in.changes_of(vars(user))
     refuse_forbidden_changes(user, changes, actor)
     if "email" in changes and user.id == actor.id:

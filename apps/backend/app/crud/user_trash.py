@@ -35,16 +35,16 @@ _TAKEN_MEANWHILE: Final = {name: partial(error, fields={}) for name, error in TA
 
 class HasDependentsError(ConflictError):
     code = "HAS_DEPENDENTS"
-    text = "This cannot be purged while something hangs on it: {listed}."
+    text = "Cannot purge: {listed} still refer to this user."
 
     def __init__(self, dependents: Mapping[str, object]) -> None:
-        counts = (f"{name.replace('_', ' ')} {count}" for name, count in dependents.items())
+        counts = (f"{count} {name.replace('_', ' ')}" for name, count in dependents.items())
         super().__init__(listed=", ".join(counts))
 
 
 class OwnPurgeError(PermissionDeniedError):
     code = "OWN_PURGE_NOT_PERMITTED"
-    text = "Nobody purges their own account; another admin can."
+    text = "You cannot purge your own account. Another admin can."
 
 
 def restore_user(db: Session, *, user: User, actor: Principal) -> User:

@@ -49,7 +49,7 @@ class LockedError(ConflictError):
 
 class ReferenceGoneError(ConflictError):
     code = "REFERENCE_GONE"
-    text = "Somebody has deleted for good, meanwhile, what this belongs to."
+    text = "The record that this refers to no longer exists."
 
 
 class InvalidValueError(InvalidInputError):

@@ -8,6 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.config import get_settings
@@ -27,7 +28,9 @@ def _scripts() -> ScriptDirectory:
 
 
 def migrate(to: str = "head") -> None:
-    """Go up or down to a revision. Raises alembic's CommandError for an unknown one."""
+    """Go up or down to a revision. Raises CommandError for an unknown one, or for a part of one."""
+    if to not in {"head", "base", *(script.revision for script in _scripts().walk_revisions())}:
+        raise CommandError(f"there is no revision {to}: give the whole id, head or base.")
     if to != "head" and (to == "base" or _is_behind_us(to)):
         command.downgrade(alembic_config(), to)
     else:

@@ -1,19 +1,22 @@
-"""Refuse requests whose address is not ours, or cannot be read: links must not be built from it."""
+"""Refuse requests to an address that is not ours or cannot be read, and from foreign origins."""
 
 import re
 import string
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import structlog
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.core.config import get_settings
 from app.core.text import is_utf8
 from app.middleware.problem import problem_response
 from app.middleware.request_context import PROBES, first_header
 
 HOST_NOT_ALLOWED: Final = "HOST_NOT_ALLOWED"
+ORIGIN_NOT_ALLOWED: Final = "ORIGIN_NOT_ALLOWED"
 
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::[0-9]*)?")
 
@@ -56,3 +59,29 @@ def _is_readable(scope: Scope) -> bool:
     if not query.isascii():  # As curl sends what was typed.
         scope["query_string"] = query = quote(query, safe=string.printable).encode()
     return (b"%" not in query or is_utf8(unquote_to_bytes(query))) and "\ufffd" not in scope["path"]
+
+
+class OriginMiddleware(CORSMiddleware):
+    """Starlette's own, which also logs what it refuses: browsers show nobody why."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        origin = first_header(scope, b"origin")
+        app = super().__call__ if self.allow_origins else self.app
+        if origin is not None and not self.is_allowed_origin(origin):
+            is_preflight = scope["method"] == "OPTIONS"
+            if is_preflight or origin not in own_origins(scope):
+                shown = "".join(filter(str.isprintable, origin[:200]))
+                log.warning("origin is not in ALLOWED_ORIGINS", origin=shown)
+            if is_preflight:
+                code, vary = ORIGIN_NOT_ALLOWED, {"Vary": "Origin"}
+                detail = "Pages of this origin may not call the API. Add it to ALLOWED_ORIGINS."
+                app = problem_response(scope, 400, code=code, detail=detail, headers=vary)
+        await app(scope, receive, send)
+
+
+def own_origins(scope: Scope) -> set[str]:
+    public = urlsplit(get_settings().PUBLIC_URL)
+    host = first_header(scope, b"host") or ""  # One of ALLOWED_HOSTS.
+    # Behind a proxy a request comes without TLS; a page that did may be anybody's.
+    scheme = "https" if public.scheme == "https" else scope["scheme"]
+    return {f"{public.scheme}://{public.netloc.lower()}", f"{scheme}://{host.lower()}"}

@@ -73,7 +73,7 @@ _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 def refuse_unstorable_text(value: Any) -> Any:
     """Refuse NUL and lone surrogates, which PostgreSQL, UTF-8 or both cannot hold."""
     if isinstance(value, str) and _UNSTORABLE.search(value):
-        raise PydanticCustomError("unstorable_text", "Text must not hold NUL or broken characters.")
+        raise PydanticCustomError("unstorable_text", "Contains characters that cannot be stored.")
     return value
 
 
@@ -124,13 +124,18 @@ class InputSchema(BaseModel):
     def _check_size(cls, value: Any) -> Any:
         """Tell of unknown fields one by one, unless somebody sends thousands."""
         if isinstance(value, dict) and len(value) > len(cls.__pydantic_fields__) + MAX_UNKNOWN:
-            raise PydanticCustomError("too_many_fields", "Has too many unknown fields.")
+            raise PydanticCustomError("too_many_fields", "There are too many unknown fields.")
         return value
 
 
+EMPTY: Final = "This field cannot be empty."
 # The fields of public schemas that no request sets. Panels send them back with the record.
 READ_ONLY: Final = frozenset({"id", "created_at", "updated_at", "last_login_at", "version"})
 ReadOnly = Annotated[Any, Field(exclude=True, description="Taken, and not acted on.")]
+SeenVersion = Annotated[
+    Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER)] | None,
+    Field(exclude=True, description="412 where the record is of another version by now."),
+]
 
 
 class InvalidValuesError(InvalidInputError):
@@ -156,7 +161,7 @@ class SentSchema(InputSchema):
     def _check_null(cls, value: Any, read: Callable[[Any], Any], info: ValidationInfo) -> Any:
         value = None if value is None else read(value)
         if value is None and info.field_name not in cls.nullable | READ_ONLY:
-            raise PydanticCustomError("null_not_allowed", "Must not be empty.")
+            raise PydanticCustomError("null_not_allowed", EMPTY)
         return value
 
     def keep_sent(self, sent: Mapping[str, Any], refused: Mapping[str, str]) -> None:
@@ -205,7 +210,7 @@ def _document_left_out(schema: dict[str, Any], model: type["UpdateSchema"]) -> N
     """Say of a field that may be left out that it may be null only where it may."""
     for name, field in schema["properties"].items():
         field.pop("default", None)
-        if name not in model.nullable and "anyOf" in field:
+        if name not in model.nullable | READ_ONLY and "anyOf" in field:
             (choice,) = (one for one in field.pop("anyOf") if one != {"type": "null"})
             field.update(choice)
 

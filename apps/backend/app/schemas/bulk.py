@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from app.core.errors import InvalidInputError
 from app.schemas.base import MAX_BULK, InputSchema, RecordId, UpdateSchema
@@ -37,12 +38,19 @@ Ids = Annotated[
 class BulkChoice(InputSchema):
     """Either `ids` or `filter`."""
 
-    ids: Ids | None = Field(None, description="These records, and all of them.")
     filter: dict[str, Any] | None = Field(
         None,
         description="Or those that the list would show for these filters; not empty.",
         examples=[{"q": "lamp", "id": [1, 2]}],
     )
+    ids: Ids | None = Field(None, validate_default=True, description="All of these records.")
+
+    @field_validator("ids")
+    @classmethod
+    def _check_choice(cls, value: Any, info: ValidationInfo) -> Any:
+        if "filter" in info.data and (value is None) == (info.data["filter"] is None):
+            raise PydanticCustomError("choice", "Give either `ids` or `filter`.")
+        return value
 
 
 class BulkUpdate(BulkChoice):

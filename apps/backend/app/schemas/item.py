@@ -18,6 +18,7 @@ from app.schemas.base import (
     ReadOnly,
     RecordId,
     Schema,
+    SeenVersion,
     UpdateSchema,
 )
 from app.schemas.user import Email
@@ -69,7 +70,7 @@ class ItemUpdate(ItemBulkChanges):
     id: ReadOnly = None
     created_at: ReadOnly = None
     updated_at: ReadOnly = None
-    version: ReadOnly = None
+    version: SeenVersion = None
 
 
 class ItemImport(ImportSchema):

@@ -23,6 +23,7 @@ from app.schemas.base import (
     InputSchema,
     ReadOnly,
     Schema,
+    SeenVersion,
     UpdateSchema,
     text_as,
 )
@@ -177,7 +178,7 @@ class UserUpdate(UserBulkChanges):
     created_at: ReadOnly = None
     updated_at: ReadOnly = None
     last_login_at: ReadOnly = None
-    version: ReadOnly = None
+    version: SeenVersion = None
 
 
 class UserImport(ImportSchema):

@@ -229,8 +229,8 @@ def test_bulk_takes_a_thousand_and_no_more(
         ({"ids": [2**53]}, "ids.0"),
         ({"filter": {}}, "filter"),
         ({"filter": []}, "filter"),
-        ({"filter": {"q": ""}}, "filter"),
-        ({"filter": {"id_ne": []}}, "filter"),
+        ({"filter": {"q": ""}}, "filter.q"),
+        ({"filter": {"id_ne": []}}, "filter.id_ne"),
         ({"filter": {"colour": "red"}}, "filter.colour"),
         ({"filter": {"hashed_password": "x"}}, "filter.hashed_password"),
         ({"filter": {"deleted_at": None}}, "filter.deleted_at"),
@@ -250,7 +250,7 @@ def test_bulk_takes_a_thousand_and_no_more(
         ({"filter": {"q": None}}, "filter.q"),
         ({"filter": {"created_at_gte": ""}}, "filter.created_at_gte"),
         # What would leave nothing out, or was left blank, beside a filter that does not.
-        *(({"filter": {"id": 1, **blank}}, "filter") for blank in BLANK),
+        *(({"filter": {"id": 1, **one}}, f"filter.{next(iter(one))}") for one in BLANK),
     ],
 )
 @EVERY_DEED
@@ -266,8 +266,8 @@ def test_bulk_refuses_an_unclear_choice(
     ("kind", "blank", "named"),
     [
         *(("items", one, next(reversed(one))) for one in BLANK_OF_ITEMS),
-        ("items", {"owner_id_gte": 1}, "owner_id"),
-        ("items", {"owner_id_gt": 0}, "owner_id"),
+        ("items", {"owner_id_gte": 1}, "owner_id_gte"),
+        ("items", {"owner_id_gt": 0}, "owner_id_gt"),
         *(("users", one, next(reversed(one))) for one in BLANK_OF_USERS),
     ],
 )
@@ -280,8 +280,7 @@ def test_bulk_refuses_a_filter_that_leaves_nothing_out(
 
     response = send(kind, deed, filter=blank)
 
-    assert_error(response, 422, "INVALID_REQUEST", "filter")
-    assert named in response.json()["detail"]
+    assert_error(response, 422, "INVALID_REQUEST", f"filter.{named}")
     assert every_row(db) == before
 
 
@@ -450,13 +449,28 @@ def test_bulk_update_to_present_values_changes_nothing(
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_bulk_update_of_no_field_changes_nothing(
-    send: Send, make: Make, db: Session, kind: str
-) -> None:
-    ids = make(kind, "update", 3)
-    before = every_row(db)
+def test_bulk_update_of_no_field_is_refused(send: Send, make: Make, kind: str) -> None:
+    response = send(kind, "update", ids=make(kind, "update", 3), changes={})
 
-    response = send(kind, "update", ids=ids, changes={})
+    assert_error(response, 422, "INVALID_REQUEST", "changes")
+    assert response.json()["detail"] == "changes: Name at least one field to change."
 
-    assert [record["id"] for record in response.json()] == ids
-    assert every_row(db) == before
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("body", [b"", b"{}"], ids=["none", "empty"])
+def test_bulk_names_what_its_body_lacks(as_admin: TestClient, kind: str, body: bytes) -> None:
+    choice = {"ids": "Give either `ids` or `filter`."}
+    required = "This field is required."
+    lacking = {
+        ("PATCH", ""): choice | {"changes": required},
+        ("POST", "/delete"): choice,
+        ("POST", "/restore"): choice,
+        ("POST", ""): {"items": required},
+    }
+    for (method, path), texts in lacking.items():
+        url, headers = f"{API}/{kind}/bulk{path}", {"Content-Type": "application/json"}
+        response = as_admin.request(method, url, content=body, headers=headers)
+
+        assert_error(response, 422, "INVALID_REQUEST", *texts)
+        assert response.json()["errors"] == texts
+        assert all(name in response.json()["detail"] for name in texts)

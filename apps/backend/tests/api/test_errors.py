@@ -189,11 +189,25 @@ def test_unreadable_json_is_refused(send: Callable[..., Any], content: bytes) ->
     assert_error(response, 400, "INVALID_JSON")
 
 
-@pytest.mark.parametrize("content", [b"", b"null", b"[]", b"1", b'"title"', b"true", b"NaN"])
+@pytest.mark.parametrize("content", [b"[]", b"1", b'"title"', b"true", b"NaN"])
 def test_body_that_is_no_object_is_refused(send: Callable[..., Any], content: bytes) -> None:
     response = send(content)
 
     assert_error(response, 422, "INVALID_REQUEST")
+    assert response.json()["detail"] == "The request body must be a JSON object."
+
+
+@pytest.mark.parametrize("content", [b"", b"null"])
+def test_body_that_is_not_there_is_refused_by_what_it_lacks(
+    send: Callable[..., Any], content: bytes
+) -> None:
+    problem = send(content).json()
+
+    assert (problem["status"], problem["error"]) == (422, "INVALID_REQUEST")
+    assert problem["detail"] in {
+        "The request body must be a JSON object.",
+        *(f"{name}: This field is required." for name in problem["errors"]),
+    }
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "1e30", "1.5"])

@@ -1,7 +1,9 @@
 """The headers that every answer carries: security, origins, hosts, the request id, HEAD."""
 
+import logging
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -293,8 +295,42 @@ def test_every_origin_is_allowed_without_credentials_alone(method: str) -> None:
 def test_preflight_of_a_foreign_origin_is_refused(panel: TestClient, origin: str) -> None:
     response = panel.options(ITEMS, headers={**PREFLIGHT, "Origin": origin})
 
-    assert_error(response, 400, "BAD_REQUEST")
+    assert_error(response, 400, "ORIGIN_NOT_ALLOWED")
+    assert "ALLOWED_ORIGINS" in response.json()["detail"]
+    assert origin == "*" or origin not in response.text
     assert "access-control-allow-origin" not in response.headers
+
+
+def test_preflight_of_another_method_is_refused(panel: TestClient) -> None:
+    response = panel.options(ITEMS, headers={**PREFLIGHT, "Access-Control-Request-Method": "BREW"})
+
+    assert_error(response, 400, "BAD_REQUEST")
+
+
+@pytest.mark.parametrize("configured", [f'["{PANEL}"]', "[]"], ids=["another", "none"])
+def test_foreign_origin_stands_in_the_log_once_a_request(
+    configured: str, as_user: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = {**PREFLIGHT, "Origin": "http://localhost:5173"}
+    odd = {b"Origin": b"http://x\x1b[31m\x85" + b"x" * 5000}
+    own = {"Origin": "http://testserver"}
+    with client_with(ALLOWED_ORIGINS=configured) as client:
+        logging.getLogger().addHandler(caplog.handler)
+        client.headers.update(as_user.headers)
+        preflight = client.options(ITEMS, headers=asked)
+        read = client.get(ITEMS, headers={"Origin": "http://localhost:5173"})
+        written = client.post(ITEMS, json={"title": "Lamp"}, headers=odd)
+        quiet = [client.post(ITEMS, json={"title": "Lamp"}, headers=own), client.get(ITEMS)]
+
+    events: list[Any] = [one.msg for one in caplog.records if one.name == "backdesk.host"]
+    assert_error(preflight, 400, "ORIGIN_NOT_ALLOWED")
+    assert [read.status_code, written.status_code] == [200, 201]
+    assert [one.status_code for one in quiet] == [201, 200]
+    assert [event["origin"] for event in events[:2]] == ["http://localhost:5173"] * 2
+    assert all("ALLOWED_ORIGINS" in event["event"] for event in events)
+    assert len(events) == 3
+    assert len(events[2]["origin"]) <= 200
+    assert events[2]["origin"].isprintable()
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
@@ -327,6 +363,7 @@ def test_no_origin_is_allowed_unless_it_is_named(as_user: TestClient, origin: st
     simple = as_user.get(ITEMS, headers={"Origin": origin})
     preflight = as_user.options(ITEMS, headers={**PREFLIGHT, "Origin": origin})
 
+    assert_error(preflight, 400, "ORIGIN_NOT_ALLOWED")
     assert simple.status_code == 200
     assert "access-control-allow-origin" not in simple.headers
     assert "access-control-allow-origin" not in preflight.headers

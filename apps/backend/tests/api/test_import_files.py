@@ -201,12 +201,12 @@ def test_import_items_names_the_row_of_a_workbook(
     errors = send(as_user, make(rows), name=name).json()["errors"]
 
     assert {path: text.split(":")[0] for path, text in errors.items()} == {
-        "rows.0.status": "Line 3",
-        "rows.1.status": "Line 4",
-        "rows.2.title": "Line 5",
-        "rows.3.status": "Line 6",
+        "rows.0.status": "Row 3",
+        "rows.1.status": "Row 4",
+        "rows.2.title": "Row 5",
+        "rows.3.status": "Row 6",
     }
-    assert errors["rows.1.status"] == "Line 4: The cell holds an error, such as #N/A."
+    assert errors["rows.1.status"] == "Row 4: The cell holds an error, such as #N/A."
     assert titles(db) == []
 
 

@@ -23,6 +23,7 @@ from app.models import User
 from tests.assertions import assert_error
 from tests.factories import make_session, make_token, make_user
 from tests.letters import letters
+from tests.racing import at_once
 from tests.services.redis import RedisServer
 from tests.settings import changed_settings
 
@@ -471,6 +472,67 @@ def test_refresh_counts_each_session_alone(app_with: AppWith, ann: User) -> None
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert limits_in(answers[0])["refresh"]["r"] == 2
     assert asking.post(REFRESH, json={"refresh_token": other["refresh_token"]}).status_code == 200
+
+
+@pytest.fixture(params=["memory", "redis"])
+def counts_in(request: pytest.FixtureRequest) -> dict[str, str]:
+    if request.param == "memory":
+        return {}
+    server: RedisServer = request.getfixturevalue("redis")
+    return {"REDIS_URL": server.url}
+
+
+def test_refreshes_of_one_token_within_the_grace_count_once(
+    app_with: AppWith, ann: User, clock: time_machine.Traveller, counts_in: dict[str, str]
+) -> None:
+    asking = client(app_with(**counts_in))
+    (session,) = open_sessions(asking, 1)
+
+    def refresh() -> Response:
+        return asking.post(REFRESH, json={"refresh_token": session["refresh_token"]})
+
+    at_the_same_time = at_once([refresh] * 14)
+    clock.shift(9)
+    later = [refresh() for _ in range(14)]
+    answers = [*at_the_same_time, *later]
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["refresh_token"] for answer in answers}) == 1
+    counted = [limits_in(one)["refresh"]["r"] for one in answers if "refresh" in limits_in(one)]
+    assert counted == [9]
+    assert limits_in(later[-1])["user"]["r"] == 1200 - len(answers)
+
+
+def test_refresh_beyond_the_limit_spends_nothing_however_often_it_is_tried(
+    app_with: AppWith, ann: User, clock: time_machine.Traveller
+) -> None:
+    asking = client(app_with(RATE_LIMIT_REFRESH="1/minute"))
+    (session,) = open_sessions(asking, 1)
+    token = asking.post(REFRESH, json={"refresh_token": session["refresh_token"]}).json()
+
+    def refresh() -> Response:
+        return asking.post(REFRESH, json={"refresh_token": token["refresh_token"]})
+
+    refused = [*at_once([refresh] * 4), *(refresh() for _ in range(2))]
+    clock.shift(61)
+
+    assert {answer.status_code for answer in refused} == {429}
+    assert refresh().status_code == 200
+
+
+def test_refresh_counts_tokens_that_are_no_good_each_time(
+    app_with: AppWith, ann: User, clock: time_machine.Traveller
+) -> None:
+    asking = client(app_with(RATE_LIMIT_REFRESH="3/minute"))
+    (session,) = open_sessions(asking, 1)
+    body = {"refresh_token": session["refresh_token"]}
+    asking.post(REFRESH, json=body)
+    clock.shift(11)
+
+    reused = [asking.post(REFRESH, json=body) for _ in range(3)]
+
+    assert_error(reused[0], 401, "REFRESH_TOKEN_REUSED")
+    assert [one.status_code for one in reused[1:]] == [401, 429]
 
 
 @pytest.mark.parametrize("path", [REFRESH, LOGOUT, LOGOUT_ALL])

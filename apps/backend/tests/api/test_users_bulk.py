@@ -66,6 +66,7 @@ def test_update_users_changes_each_field(as_admin: TestClient, db: Session, chan
         ({"full_name": "\0"}, "changes.full_name"),
         (None, "changes"),
         ([], "changes"),
+        ({}, "changes"),
     ],
 )
 def test_update_users_refuses_what_is_no_change_of_many(
@@ -74,6 +75,25 @@ def test_update_users_refuses_what_is_no_change_of_many(
     response = as_admin.patch(URL, json={"ids": [user.id], "changes": changes})
 
     assert_error(response, 422, "INVALID_REQUEST", blamed)
+
+
+def test_update_users_tells_fields_that_only_one_record_takes_from_unknown_ones(
+    as_admin: TestClient, user: User
+) -> None:
+    changes = {"email": "x", "password": "x", "version": 1, "id": 1, "colour": 1, "role": None}
+    response = as_admin.patch(URL, json={"ids": [user.id], "changes": changes})
+
+    not_in_bulk = dict.fromkeys(
+        ["email", "password", "version", "id"], "This field cannot be changed in bulk."
+    )
+    assert response.json()["errors"] == {
+        f"changes.{name}": text
+        for name, text in {
+            **not_in_bulk,
+            "colour": "There is no such field.",
+            "role": "This field cannot be empty.",
+        }.items()
+    }
 
 
 def test_update_users_needs_changes(as_admin: TestClient, user: User) -> None:

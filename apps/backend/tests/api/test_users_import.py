@@ -297,7 +297,7 @@ def test_import_users_names_every_error_by_row_column_and_line(
     )
     errors = response.json()["errors"]
     assert errors["rows.1.email"] == "Line 4: This is not a valid e-mail address."
-    assert errors["rows.2.is_active"] == "Line 5: Must not be empty."
+    assert errors["rows.2.is_active"] == "Line 5: This field cannot be empty."
     assert errors["rows.4.email"] == "Line 7: This e-mail stands in an earlier row too."
     assert errors["rows.5"] == f"Line 8: {text}"
     assert count_users(db) == 2

@@ -18,7 +18,6 @@ READ_ONLY = {
     "created_at": "1999-12-31T00:00:00Z",
     "updated_at": "1999-12-31T00:00:00Z",
     "last_login_at": "1999-12-31T00:00:00Z",
-    "version": 77,
 }
 BOTH_VERBS = pytest.mark.parametrize("verb", ["PATCH", "PUT"])
 

@@ -1,4 +1,6 @@
-"""`If-Match`: nobody overwrites what they have not seen, and is told who has changed what."""
+"""`If-Match`, and `version` in the body: nobody overwrites what they have not seen, and is told who
+has changed what.
+"""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -239,6 +241,73 @@ def test_refusal_tells_of_no_other_record(as_admin: TestClient, db: Session, adm
     assert [change["field"] for change in assert_changed(response)] == ["status"]
 
 
+# --- The version in the body, which panels send back with the record.
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_second_of_two_editors_who_send_the_whole_record_is_refused(
+    as_admin: TestClient, url: str, method: str
+) -> None:
+    seen = as_admin.get(url).json()
+    first = as_admin.request(method, url, json=seen | a_change(url, "Theirs"))
+
+    second = as_admin.request(method, url, json=seen | a_change(url, "Mine"))
+
+    (change,) = assert_changed(second)
+    assert (change["field"], change["by"]) == (next(iter(a_change(url))), "admin@example.com")
+    assert as_admin.get(url).json() == first.json()
+    again = as_admin.request(method, url, json=first.json() | a_change(url, "Mine"))
+    assert (again.status_code, again.json()["version"]) == (200, 3)
+
+
+def test_version_in_the_body_is_compared_with_and_without_another_change(
+    as_admin: TestClient, url: str
+) -> None:
+    as_admin.patch(url, json=a_change(url))
+
+    for version in (0, 1, 3, 2**53 - 1):
+        assert_changed(as_admin.patch(url, json={"version": version}))
+        assert_changed(as_admin.patch(f"{url}?dry_run=true", json={"version": version}))
+    for body in ({"version": 2}, {"version": None}, {}):
+        assert as_admin.patch(url, json=body).json()["version"] == 2
+
+
+@pytest.mark.parametrize("version", ["1", 1.5, True, [1], -1, 2**53])
+def test_version_in_the_body_that_is_no_whole_number_is_refused_there(
+    as_admin: TestClient, url: str, version: Any
+) -> None:
+    response = as_admin.put(url, json=a_change(url) | {"version": version})
+
+    assert_error(response, 422, "INVALID_REQUEST", "version")
+    assert as_admin.get(url).json()["version"] == 1
+
+
+@pytest.mark.parametrize(("tag", "version"), [('"1"', 2), ('"2"', 1), ("*", 1), ('"1"', 1)])
+def test_tag_and_version_in_the_body_must_both_match(
+    as_admin: TestClient, url: str, tag: str, version: int
+) -> None:
+    as_admin.patch(url, json=a_change(url))
+
+    refused = as_admin.patch(url, json={"version": version}, headers={"If-Match": tag})
+    taken = as_admin.patch(url, json={"version": 2}, headers={"If-Match": '"2"'})
+
+    assert_changed(refused)
+    assert taken.status_code == 200
+
+
+def test_older_record_with_a_password_is_refused_as_older(
+    as_manager: TestClient, as_admin: TestClient, db: Session, manager: User
+) -> None:
+    """Not for fields that somebody else has changed, which the manager may not."""
+    user = make_user(db, department=manager.department)
+    seen = as_manager.get(f"{USERS}{user.id}").json()
+    as_admin.patch(f"{USERS}{user.id}", json={"token_quota": 5})
+
+    response = as_manager.put(f"{USERS}{user.id}", json=seen | {"password": "curtains-on-friday"})
+
+    assert [change["field"] for change in assert_changed(response)] == ["token_quota"]
+
+
 # --- What comes first.
 
 
@@ -250,7 +319,11 @@ def test_what_is_not_there_or_not_permitted_is_refused_as_that(
     item, chief = make_item(db, owner=admin), make_user(db, role=Role.ADMIN, department="Sales")
 
     def patch(client: TestClient, path: str) -> Response:
-        return client.patch(path, json={}, headers=old)
+        in_body = client.patch(path, json={"version": 8, "password": "curtains-on-friday"})
+        in_header = client.patch(path, json={}, headers=old)
+        if ITEMS not in path:
+            assert in_body.json()["error"] == in_header.json()["error"]
+        return in_header
 
     assert_error(patch(as_user, f"{ITEMS}{item.id}"), 404, "ITEM_NOT_FOUND")
     assert_error(patch(as_user, f"{USERS}{admin.id}"), 404, "USER_NOT_FOUND")
@@ -276,12 +349,19 @@ def test_other_refusals_keep_their_nine_keys(as_admin: TestClient, url: str) -> 
 # --- At once.
 
 
+@pytest.mark.parametrize(
+    ("headers", "version"), [({"If-Match": '"1"'}, {}), ({}, {"version": 1})], ids=["tag", "body"]
+)
 def test_changes_at_once_of_one_version_are_made_once(
-    client_of: Callable[[User], TestClient], db: Session, admin: User, url: str
+    client_of: Callable[[User], TestClient],
+    admin: User,
+    url: str,
+    headers: dict[str, str],
+    version: dict[str, int],
 ) -> None:
     def change(number: int) -> Call:
-        client, body = client_of(admin), a_change(url, f"by {number}")
-        return lambda: client.patch(url, json=body, headers={"If-Match": '"1"'})
+        client, body = client_of(admin), a_change(url, f"by {number}") | version
+        return lambda: client.patch(url, json=body, headers=headers)
 
     responses = at_once([change(number) for number in range(8)])
 

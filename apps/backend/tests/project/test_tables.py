@@ -12,7 +12,7 @@ from app.core.config import Settings
 from app.core.errors import DomainError
 from app.core.permissions import ROLE_PERMISSIONS, ROLE_SCOPES, VERIFIED_ONLY, Permission, Role
 from app.main import create_app
-from app.middleware.address import HOST_NOT_ALLOWED
+from app.middleware.address import HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED
 from app.middleware.admission import OVERLOADED
 from app.middleware.problem import DEFAULTS
 from tests.project.markdown import TOP, in_backticks, read, table
@@ -154,4 +154,5 @@ def framework_codes() -> Iterator[tuple[str, int]]:
     yield INVALID_JSON[0], 400
     yield INVALID_REQUEST[0], 422
     yield HOST_NOT_ALLOWED, 400
+    yield ORIGIN_NOT_ALLOWED, 400
     yield OVERLOADED, 503

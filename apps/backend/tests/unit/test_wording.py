@@ -36,8 +36,11 @@ def test_texts_are_those_of_kinds_that_exist() -> None:
     ("refusal", "text"),
     [
         (error("string_too_short", min_length=8), "Must have at least 8 characters."),
-        (error("string_too_short", min_length=1), "Must not be empty."),
+        (error("string_too_short", min_length=1), "This field cannot be empty."),
         (error("too_long", max_length=1), "Must be given only once."),
+        (error("too_short", min_length=1), "At least one is required."),
+        (error("string_type") | {"input": None}, "This field cannot be empty."),
+        (error("missing") | {"input": None}, "This field is required."),
         (error("enum", expected="'draft' or 'active'"), "Must be 'draft' or 'active'."),
         (error("is_instance_of"), ANY_OTHER),
         (error("value_error", "Value error, is missing"), "is missing."),

@@ -16,7 +16,7 @@ from app.api.credentials import (
     limited_refresh,
 )
 from app.api.deps import CurrentUser, DbSession, just_signed_in, or_not_found, public, uncounted
-from app.api.limits import LOGIN_ADDRESS, limited_by_address
+from app.api.limits import LOGIN_ADDRESS, REFRESH, count_session, limited_by_address
 from app.api.media_type import JSON, is_json
 from app.api.one_visit import HashingRoute
 from app.api.plan import read_json
@@ -84,9 +84,11 @@ def refresh(
     """Exchange the refresh token, from the body or the cookie, for a new pair.
 
     Each is good for one use. Using a spent one again ends the session, except within 10 seconds,
-    where two tabs that refresh at once get the same.
+    where two tabs that refresh at once get the same, and are counted once.
     """
     session = crud_session.refresh_session(db, refresh_token=given.refresh_token)
+    if session.is_renewed:  # Beyond the limit the token is not spent.
+        count_session(request, REFRESH, given.claims)
     return _answer(request, response, session, in_cookies=given.is_cookie)
 
 

@@ -140,6 +140,7 @@ add_bulk_routes(
     crud_item_bulk.ITEM,
     public=ItemPublic,
     changes=ItemBulkChanges,
+    single=ItemUpdate,
     permission=Permission.ITEMS_WRITE,
 )
 

@@ -183,6 +183,7 @@ add_bulk_routes(
     USER,
     public=UserPublic,
     changes=UserBulkChanges,
+    single=UserUpdate,
     permission=Permission.USERS_WRITE,
 )
 
