@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 from app.core.clock import utc_now
 from app.core.security import hash_secret
 from app.models import RefreshToken, User
-from tests.factories import make_item, make_letter, make_session, make_usage
+from tests.factories import make_item, make_letter, make_login_event, make_session, make_usage
 
 PASSWORD = "wallpaper-on-tuesday"
 REFRESH_TOKEN = "what-this-login-was-given"
@@ -54,6 +54,7 @@ def fill_in(path: str, db: Session, owner: User) -> str:
         item_id=make_item(db, owner=owner).id,
         event_id=make_usage(db, user=owner).id,
         letter_id=make_letter(db).id,
+        audit_event_id=make_login_event(db, user=owner, at=utc_now()).id,
         name="clean-up",
         page="nope",
         request_id="0" * 24,

@@ -3,8 +3,7 @@
 All or nothing: a refusal names each row that it is for.
 """
 
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
@@ -29,15 +28,9 @@ from app.crud.chosen import Resource
 from app.crud.listing import Record
 from app.schemas.base import MAX_BULK, MAX_SAFE_INTEGER, Schema, UpdateSchema
 from app.schemas.bulk import BulkChoice, BulkUpdate, Choice, TooManyRowsError
-from app.schemas.listing import Filter, ListQuery
+from app.schemas.listing import COMPARISONS, Filter, ListQuery
 
 _NEGATIONS: Final = frozenset({"ne", "outside"})
-_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "lt": operator.lt,
-    "lte": operator.le,
-}
 
 
 def add_bulk_routes(
@@ -127,7 +120,7 @@ def _read_filter(wanted: dict[str, Any], parameters: ListParameters) -> ListQuer
     except RequestValidationError as error:
         raise RequestValidationError([_below_filter(one) for one in error.errors()]) from None
     if not wanted:
-        raise _refusal("Must not be empty: it would choose every record.", "filter")
+        raise _refusal("This field cannot be empty: it would choose every record.", "filter")
     for name, value in wanted.items():
         if _is_blank(name, value):
             raise _refusal("Must not be blank.", "filter", name)
@@ -169,7 +162,7 @@ def _lets_all_pass(one: Filter) -> bool:
     least, most = bounds[kind]
     if one.operator in _NEGATIONS:
         return all(value < least or value > most for value in one.values)
-    passes = _COMPARISONS.get(one.operator, lambda *_: False)
+    passes: Callable[[Any, Any], bool] = COMPARISONS.get(one.operator, lambda *_: False)
     return all(any(passes(end, value) for value in one.values) for end in (least, most))
 
 

@@ -14,8 +14,11 @@ from typing import Any, Final
 
 from fastapi.exceptions import RequestValidationError
 
+from app.core.config import get_settings
+
 _JSON_SERVER: Final = ("_start", "_end", "_sort", "_order")
-_NO_FIELDS: Final = frozenset({"skip", "limit", "after", "sort", "range", "filter", *_JSON_SERVER})
+NAMES: Final = frozenset({"range", "filter", *_JSON_SERVER})
+_NO_FIELDS: Final = NAMES | {"skip", "limit", "after", "sort"}
 PAGING: Final = frozenset({"skip", "limit", "after", "range", "_start", "_end"})
 
 
@@ -69,12 +72,12 @@ def translate_filter(wanted: Any) -> Parameters:
 
 def _add_filters(native: Parameters, wanted: Any) -> None:
     if not isinstance(wanted, dict):
-        raise ParameterError("filter", 'Must be a JSON object such as {"q": "lamp"}.')
+        raise ParameterError("filter", 'Cannot be read. It looks like this: {"q": "lamp"}.')
     for name, one_or_more in wanted.items():
         if not name.isascii():
-            raise ParameterError("filter", "Names something that is no field.")
+            raise ParameterError("filter", "It names a field that is not in this list.")
         if name in _NO_FIELDS:
-            raise ParameterError(name, "This is no field to filter by.")
+            raise ParameterError(name, "This is not a filter. Send it as a parameter of its own.")
         more = one_or_more if isinstance(one_or_more, list) else [one_or_more]
         native.values[name].extend(more)
 
@@ -89,7 +92,7 @@ def _read_json(value: str) -> Any:
 def _read_json_list(name: str, value: str, kind: type, example: str) -> Sequence[Any]:
     pair = _read_json(value)
     if not isinstance(pair, list) or [type(part) for part in pair] != [kind, kind]:
-        raise ParameterError(name, f"Must be a JSON array such as {example}.")
+        raise ParameterError(name, f"Cannot be read. It looks like this: {example}.")
     return pair
 
 
@@ -117,16 +120,16 @@ def _set_page(native: Parameters, start: int, end: int | None, *, sent_as: tuple
     native.add("skip", start, sent_as=sent_as[0])
     if end is not None:
         if end <= start:
-            raise ParameterError(sent_as[1], "Must end after it starts.")
-        native.add("limit", end - start, sent_as=sent_as[1])
+            raise ParameterError(sent_as[1], "The page must end after it starts.")
+        native.add("limit", min(end - start, get_settings().MAX_PAGE_SIZE), sent_as=sent_as[1])
 
 
 def _signed(column: str, order: str, *, sent_as: tuple[str, str]) -> str:
     if column.startswith("-"):
-        raise ParameterError(sent_as[0], "There is no such field to sort by.")
+        raise ParameterError(sent_as[0], "Leave out the minus. DESC reverses the order.")
     match order.lower():
         case "asc":
             return column
         case "desc":
             return f"-{column}"
-    raise ParameterError(sent_as[1], "Must be ASC or DESC.")
+    raise ParameterError(sent_as[1], "Must be ASC (ascending) or DESC (descending).")

@@ -18,6 +18,7 @@ from app.api.idempotency import ReplayedAnswer
 from app.api.limits import ANONYMOUS, count_address
 from app.api.media_type import UnsupportedMediaTypeError
 from app.api.one_visit import is_fixed
+from app.api.suggestions import fields_of, suggest
 from app.api.threads import run_in_time
 from app.api.wording import TEXTS, text_of
 from app.core import errors
@@ -117,8 +118,12 @@ async def _malformed(request: Request, error: Exception) -> Response:
         return problem_response(request.scope, 400, code=code, detail=detail)
     code, detail = INVALID_REQUEST
     fields = {}
+    names = [one["loc"][-1] for one in found if one["type"] == "extra_forbidden"]
+    body = request.scope["route"].body_field.field_info.annotation if names else None
+    unknowns = suggest("Unknown field.", names, fields_of(body))
     for one in reversed(found):
-        text = text_of(one)
+        is_unknown = one["type"] == "extra_forbidden"
+        text = unknowns[one["loc"][-1]] if is_unknown else text_of(one)
         if len(one["loc"]) > 1:
             fields[_field_path(one["loc"])] = text
         else:

@@ -1,6 +1,7 @@
 """Exports over HTTP: their parameters, and an answer that a thread writes while it is sent."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
@@ -58,8 +59,9 @@ class ExportParameters:
     reads_query: Final = True  # As the list's own.
 
     def __init__(self, listed: ListParameters, *, has_importable: bool) -> None:
-        self._listed = listed
+        self._listed = copy(listed)
         self._own = {"format", "bom"} | ({"columns"} if has_importable else set())
+        self._listed.names = (listed.names | self._own) - PAGING
 
     def __call__(self, request: Request, actor: CurrentUser) -> ExportQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
@@ -67,7 +69,7 @@ class ExportParameters:
 
     def read(self, given: Sequence[tuple[str, str]], actor: Principal) -> ExportQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
-        _refuse({name for name, _ in given} & PAGING, "An export is whole: it has no pages.")
+        _refuse({name for name, _ in given} & PAGING, "An export has no pages: leave this out.")
         own = {
             name: [one for key, one in given if key == name] for name in self._own & {*dict(given)}
         }

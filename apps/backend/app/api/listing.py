@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from itertools import chain
 from types import GenericAlias, NoneType
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -22,11 +22,12 @@ from pydantic import (
     create_model,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 from starlette.datastructures import QueryParams
 
 from app.api.deps import CurrentUser
-from app.api.dialects import PAGING, ParameterError, Parameters, translate, translate_filter
+from app.api.dialects import NAMES, PAGING, ParameterError, Parameters, translate, translate_filter
+from app.api.suggestions import suggest
 from app.api.wording import MOMENT, text_of
 from app.core.clock import midnight
 from app.core.config import get_settings
@@ -140,19 +141,22 @@ class _Parameters(BaseModel):
 class ListParameters:
     """A dependency that reads the query string of one resource's list into a ListQuery.
 
-    Every scalar field of the public schema is a filter, and those in `sortable` are sort keys. With
-    `trash_for` there is a trash beside the list, for who has that permission.
+    Every scalar field of the public schema is a sort key, and a filter; `choices` are all that it
+    can be. With `trash_for` there is a trash beside the list, for who has that permission.
     """
 
     reads_query: Final = True  # It refuses unknown names itself, after the translation.
 
-    def __init__(self, schema: type[Schema], *, trash_for: Permission | None = None) -> None:
+    def __init__(
+        self, schema: type[Schema], *, trash_for: Permission | None = None, **choices: Sequence[str]
+    ) -> None:
+        self._schema = schema
         self._trash_for = trash_for
         self._filters = {
             name if operator == "eq" else f"{name}_{operator}": (name, operator, annotation)
-            for name, operator, annotation in _filters_of(schema)
+            for name, operator, annotation in _filters_of(schema, choices)
         }
-        self._sortable = schema.sortable or frozenset(_scalar_fields(schema))
+        self._sortable = sorted(_scalar_fields(schema))
         self._has_emails = email_as_stored in schema.stored_as.values()
         fields: dict[str, Any] = {}
         if trash_for is not None:
@@ -167,6 +171,7 @@ class ListParameters:
         self._model: type[_Parameters] = create_model(
             f"{schema.__name__}List", __base__=_Parameters, **fields
         )
+        self.names = NAMES.union(self._model.model_fields)
 
     def __call__(self, request: Request, actor: CurrentUser) -> ListQuery:
         """Raises RequestValidationError, naming the parameter; PermissionDeniedError."""
@@ -198,10 +203,12 @@ class ListParameters:
         try:
             given = self._model.model_validate(native.values)
         except ValidationError as error:
-            raise RequestValidationError(
-                [_as_sent(one, str(one["loc"][0]), native) for one in error.errors()]
-            ) from None
+            raise RequestValidationError(self._as_sent(error, native)) from None
         q = given.q[0] if given.q else None
+        sent_as, deleted = native.sent_as.get("sort", "sort"), getattr(given, "deleted", [False])[0]
+        sort = tuple(self._sort_keys(given.sort, sent_as=sent_as))
+        indexed = {"id"} if deleted else self._schema.indexed  # The others leave out the trash.
+        is_indexed = all(key.field in indexed for key in sort)
         return ListQuery(
             filters=tuple(
                 _filter_of(field, operator, getattr(given, parameter))
@@ -209,11 +216,12 @@ class ListParameters:
                 if parameter in given.model_fields_set
             ),
             q=_with_stored_emails(q) if q and self._has_emails else q,
-            sort=tuple(self._sort_keys(given.sort, sent_as=native.sent_as.get("sort", "sort"))),
+            sort=sort,
             skip=given.skip[0],
             limit=_limit_of(given),
             after=given.after[0] if given.after else None,
-            deleted=getattr(given, "deleted", [False])[0],
+            deleted=deleted,
+            unindexed=None if is_indexed else (sent_as, ", ".join(sorted(indexed))),
         )
 
     def is_nullable(self, field: str) -> bool:
@@ -242,21 +250,41 @@ class ListParameters:
         for part in ",".join(given).split(",") if given else ():
             field = part.removeprefix("-")
             if field not in self._sortable:
-                raise ParameterError(sent_as, "There is no such field to sort by.")
+                texts = suggest("The list cannot be sorted by this.", [field], self._sortable)
+                choice = f"Choose one of: {', '.join(self._sortable)}."
+                raise ParameterError(sent_as, f"{texts[field]} {choice}")
             if field not in seen:
                 seen.add(field)
                 yield SortKey(field, descending=part.startswith("-"))
+
+    def _as_sent(self, error: ValidationError, native: Parameters) -> list[dict[str, Any]]:
+        """Blame each parameter by the name that the client gave it."""
+        named = [(str(one["loc"][0]), one) for one in error.errors()]
+        unknown = [name for name, one in named if one["type"] == "extra_forbidden"]
+        texts = {
+            name: text_of(one)
+            for name, one in reversed(named)
+        }
+        texts |= suggest("Unknown parameter.", unknown, self.names)
+        return [
+            {"type": "value", "loc": ("query", native.sent_as.get(name, name)), "msg": text}
+            for name, text in texts.items()
+        ]
 
     def openapi(self) -> dict[str, Any]:
         """Document the native parameters; the dialects are for clients that know them already."""
         model = self._model.model_json_schema(ref_template="#/components/schemas/{model}")
         documented = {name: _parameter(name, one) for name, one in model["properties"].items()}
-        sorts = [sign + name for name in sorted(self._sortable) for sign in ("", "-")]
+        sorts = [sign + name for name in self._sortable for sign in ("", "-")]
         documented["sort"]["schema"]["items"] = {"type": "string", "enum": sorts}
+        documented["sort"]["description"] += _BOUND.format(", ".join(sorted(self._schema.indexed)))
         documented["sort"]["explode"] = False
         return {"parameters": list(documented.values())}
 
 
+_BOUND: Final = (
+    " More than `MAX_UNINDEXED_SORT` records are sorted only by {}: else 422 `SORT_NEEDS_FILTER`."
+)
 _MEANINGS: Final[Mapping[Operator, str]] = {
     "eq": "`{}` is one of these.",
     "ne": "`{}` is none of these.",
@@ -277,7 +305,9 @@ def _scalar_fields(schema: type[Schema]) -> dict[str, FieldInfo]:
     }
 
 
-def _filters_of(schema: type[Schema]) -> Iterator[tuple[str, Operator, Any]]:
+def _filters_of(
+    schema: type[Schema], choices: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, Operator, Any]]:
     for name, field in _scalar_fields(schema).items():
         kinds = set(get_args(field.annotation)) or {field.annotation}
         is_nullable = NoneType in kinds
@@ -288,8 +318,9 @@ def _filters_of(schema: type[Schema]) -> Iterator[tuple[str, Operator, Any]]:
         if is_nullable:
             yield name, "null", bool
         for operator in operators:
-            may_be_null = is_nullable and operator in _EQUALITY
-            yield name, operator, annotation | None if may_be_null else annotation
+            is_equality = operator in _EQUALITY
+            one = Literal[*choices[name]] if is_equality and name in choices else annotation
+            yield name, operator, one | None if is_nullable and is_equality else one
 
 
 def _filter_of(field: str, operator: Operator, values: Sequence[Any]) -> Filter:
@@ -313,12 +344,6 @@ def _limit_of(given: _Parameters) -> int:
         return given.limit[0]
     maximum = get_settings().MAX_PAGE_SIZE
     return maximum if getattr(given, "id", None) else min(DEFAULT_LIMIT, maximum)
-
-
-def _as_sent(error: ErrorDetails, name: str, native: Parameters) -> dict[str, Any]:
-    """Blame the parameter by the name that the client gave it."""
-    text = "Unknown parameter." if error["type"] == "extra_forbidden" else text_of(error)
-    return {"type": "value", "loc": ("query", native.sent_as.get(name, name)), "msg": text}
 
 
 def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from app.api.limits import AddressLimit, sharer_of
 from app.api.media_type import refuse_other_media_type
 from app.api.plan import Progress, lay_out, read_json, take
 from app.api.serialization import serializer_of
+from app.api.suggestions import suggest
 from app.api.threads import Threads, run_in_time
 from app.core.config import get_settings
 
@@ -209,7 +210,7 @@ def _query_fields_of_tree(dependant: Dependant) -> Iterator[Any]:
 def _refuse_unknown_parameters(request: Request, known: Mapping[str, bool]) -> None:
     """A misspelt `dry_run` must not be taken for the real thing, nor one that is taken back."""
     given = Counter(name for name, _ in request.query_params.multi_items())
-    texts = dict.fromkeys(given.keys() - known.keys(), "Unknown parameter.")
+    texts = suggest("Unknown parameter.", sorted(given.keys() - known.keys()), known)
     repeated = (name for name, count in given.items() if count > 1)
     texts |= {name: "Must be given only once." for name in repeated if known.get(name) is False}
     if texts:

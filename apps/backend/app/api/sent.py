@@ -3,6 +3,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import ValidationError, WrapValidator
 
+from app.api.suggestions import suggest
 from app.api.wording import text_of
 from app.schemas.base import SentSchema, UpdateSchema
 
@@ -26,6 +27,10 @@ def read_sent(data: Any, read: Callable[[Any], Schema], *, single: Container[str
                 text = "This field cannot be changed in bulk."
             texts.setdefault(name, text)
         sent = read({name: value for name, value in data.items() if name not in texts})
+        if isinstance(sent, UpdateSchema):  # No row of a file: there may be many.
+            fields = type(sent).model_fields
+            unknown = [name for name in texts if name not in fields]
+            texts |= suggest("Unknown field.", unknown, fields)
         refused = {name.encode("utf-8", "replace").decode()[:100]: texts[name] for name in texts}
     sent.keep_sent(data, refused)
     return sent

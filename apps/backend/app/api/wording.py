@@ -27,7 +27,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "datetime_type": MOMENT,
     "dict_type": _OBJECT,
     "enum": _CHOICE,
-    "extra_forbidden": "There is no such field.",
+    "extra_forbidden": "Unknown field.",
     "finite_number": _NUMBER,
     "float_parsing": _NUMBER,
     "float_type": _NUMBER,
@@ -72,7 +72,7 @@ def text_of(error: ErrorDetails) -> str:
         return "Must be a file."
     if kind not in _OF_THE_VALIDATOR:
         text = error["msg"].removeprefix("Value error, ")
-        return text if text.endswith(".") else f"{text}."
+        return text if text.endswith((".", "?")) else f"{text}."
     if kind != "missing" and error.get("input", ...) is None:
         return EMPTY
     for value in values.values():

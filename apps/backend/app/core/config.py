@@ -225,6 +225,8 @@ class Settings(BaseSettings):
     """The largest `limit` of a list."""
     MAX_EXACT_TOTAL: int = Field(10_000, ge=0)
     """How far a list counts; beyond, its total is an estimate."""
+    MAX_UNINDEXED_SORT: int = Field(100_000, ge=0)
+    """The most rows that a list or an export sorts by a field without an index."""
     DOCS_ENABLED: bool = True
     """Whether `/docs` and the OpenAPI document are served."""
     LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -19,6 +19,7 @@ from app.crud.user_policy import PasswordTooEasyError, refuse_easy_password
 from app.db.session import origin_of
 from app.models.one_time_token import TokenPurpose
 from app.models.user import User
+from app.schemas.audit import AuditAction
 from app.schemas.auth import PasswordChange, PasswordReset, Registration
 from app.schemas.letter import LetterTemplate
 
@@ -140,7 +141,7 @@ def change_password(
     store_password(db, user=user, hashed_password=hashed_password, kept_session_id=actor.session_id)
 
 
-def _note(db: Session, *, email: str, action: str, **more: Any) -> None:
+def _note(db: Session, *, email: str, action: AuditAction, **more: Any) -> None:
     """Look the owner up in the INSERT: known and unknown addresses take the same time."""
     owner = select(User.id).where(User.email == email, User.is_active, User.deleted_at.is_(None))
     owner_id = owner.scalar_subquery()  # In an INSERT, which no criterion reaches into.

@@ -14,26 +14,37 @@ from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.core.config import get_settings
+from app.core.errors import NotFoundError
 from app.core.origin import Origin
 from app.core.permissions import Scope
 from app.crud.batch import delete_batch
 from app.crud.listing import Listing, Page, get_page, public_columns
+from app.db.base import Base
 from app.db.driver_session import UnitOfWork
 from app.db.folding import twins_of
 from app.db.session import origin_of
 from app.db.writing import append_row, load_rows
 from app.models.audit_event import AuditEvent
 from app.models.mixins import AuditMixin
-from app.schemas.audit import AuditPublic
+from app.schemas.audit import AuditAction, AuditPublic
 from app.schemas.listing import ListQuery
+
+
+class AuditEventNotFoundError(NotFoundError):
+    code = "AUDIT_EVENT_NOT_FOUND"
+    text = "There is no such event."
+
 
 EVENTS: Final = Listing(
     model=AuditEvent,
     columns=public_columns(AuditEvent, AuditPublic),
     searched=("actor_email", "action", "resource_type"),
     scopes=dict.fromkeys(Scope, true()),
+    missing=AuditEventNotFoundError,
     exported_as="audit",
 )
+# Whatever an event may be of, beside the records whose fields it tells.
+_OTHER_TYPES: Final = frozenset({"audit", "job", "letter", "request", "session", "usage"})
 
 # What follows from the change itself tells nothing.
 _IMPLIED: Final = frozenset({"id", "created_at", "updated_at", "last_login_at", "version"})
@@ -41,10 +52,16 @@ _IMPLIED: Final = frozenset({"id", "created_at", "updated_at", "last_login_at", 
 _FIELDS: Final[dict[type[AuditMixin], Sequence[str]]] = {}  # Of each model, found out once.
 
 
+def resource_types() -> Sequence[str]:
+    models = (mapper.class_ for mapper in Base.registry.mappers)
+    audited = {model.audited_as for model in models if issubclass(model, AuditMixin)}
+    return sorted(audited | _OTHER_TYPES)
+
+
 def record(
     db: Session,
     *,
-    action: str,
+    action: AuditAction,
     resource_type: str,
     resource_id: int | ScalarSelect[int] | None,
     changes: Mapping[str, Any] | None = None,
@@ -110,7 +127,7 @@ def change(
     `version` is the record's own, after the change.
     """
     told = {name: changes[name] for name in audited_fields(model) if name in changes}
-    action = "update"
+    action: AuditAction = "update"
     if (deletion := told.pop("deleted_at", None)) is not None:
         action = "delete" if deletion[1] else "restore"
     elif not told:
@@ -157,7 +174,7 @@ def _change(db: Session, row: Any) -> dict[str, Any] | None:
 
 def _event(
     db: Session,
-    action: str,
+    action: AuditAction,
     resource_type: str,
     resource_id: int | ScalarSelect[int] | None,
     changes: Mapping[str, Any],

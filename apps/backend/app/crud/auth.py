@@ -28,6 +28,7 @@ from app.db.session import origin_of
 from app.models.mixins import without_deleted
 from app.models.session import LoginSession
 from app.models.user import User
+from app.schemas.audit import AuditAction
 from app.schemas.user import normalise_email, normalise_username
 
 
@@ -151,7 +152,7 @@ def log_out_everywhere(db: Session, *, claims: AccessClaims) -> None:
     _record_logout(db, "logout_all", claims)
 
 
-def _record_logout(db: Session, action: str, claims: AccessClaims) -> None:
+def _record_logout(db: Session, action: AuditAction, claims: AccessClaims) -> None:
     origin = origin_of(db)
     origin.actor_id, origin.session_id = claims.user_id, claims.session_id
     origin.actor_email = db.scalar(select(User.email).where(User.id == claims.user_id))

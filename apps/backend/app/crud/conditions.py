@@ -4,7 +4,6 @@ Of each resource there is one condition per scope. It speaks of the actor by par
 statements with it can be prepared.
 """
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -25,15 +24,12 @@ from app.core.permissions import Principal, Scope
 from app.crud.list_shape import ESCAPE
 from app.db.base import Id
 from app.db.prepared import with_values
-from app.schemas.listing import Filter, Operator
+from app.schemas.listing import COMPARISONS, Filter
 
 Column = InstrumentedAttribute[Any]
 
-_COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], ColumnElement[bool]]]] = {
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "lt": operator.lt,
-    "lte": operator.le,
+_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
+    **COMPARISONS,
     "like": lambda column, value: column.contains(value, escape=ESCAPE),
 }
 

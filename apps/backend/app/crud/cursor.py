@@ -19,13 +19,16 @@ SIGNATURE_BYTES: Final = 16
 
 class InvalidCursorError(InvalidInputError):
     code = "INVALID_CURSOR"
-    text = "This cursor was not made by this list with this sort and filter."
+    text = "This page belongs to another sort or filter. Begin again with the first page."
     field = "after"
 
 
 class CursorUnsupportedSortError(InvalidInputError):
     code = "CURSOR_UNSUPPORTED_SORT"
-    text = "This sort has no cursor: it mixes directions, or sorts by a field that may be empty."
+    text = (
+        "Pages of this sort have no cursors: it mixes directions, or sorts by a field that may be "
+        "empty. Ask for them with skip and limit."
+    )
     field = "after"
 
 

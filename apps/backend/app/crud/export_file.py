@@ -37,7 +37,7 @@ from app.db.base import UtcDateTime
 from app.db.driver_session import Writable, copy_csv
 from app.db.session import exporting, unit_of_work
 from app.models.mixins import without_deleted
-from app.schemas.listing import ExportFormat, ExportQuery
+from app.schemas.listing import ExportFormat, ExportQuery, SortNeedsFilterError
 
 # As in JSON: with microseconds, unless there are none.
 _MOMENT: Final = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
@@ -74,23 +74,32 @@ def get_export(listing: Listing[Any], *, query: ExportQuery, actor: Principal) -
 
 
 def write_export(out: Writable, *, export: Export, origin: Origin) -> None:
-    """Note the export in the audit, for good, and then write it. Raises SheetTooLongError."""
+    """Note the export in the audit, for good, and then write it.
+
+    Raises SheetTooLongError, SortNeedsFilterError.
+    """
     write = _WRITERS[export.query.format]
     with exporting() as db:
-        if export.query.format is ExportFormat.XLSX:
-            _refuse_too_many(db, export)
+        _refuse_too_many(db, export)
         with unit_of_work(origin) as noting:
             _record(noting, export)
         write(db, export, out)
 
 
 def _refuse_too_many(db: Session, export: Export) -> None:
+    unindexed = export.query.rows.unindexed
+    if unindexed is not None and _is_more_than(get_settings().MAX_UNINDEXED_SORT, db, export):
+        raise SortNeedsFilterError(*unindexed)
     most = get_settings().EXPORT_XLSX_MAX_ROWS
+    if export.query.format is ExportFormat.XLSX and _is_more_than(most, db, export):
+        raise SheetTooLongError(most=most)
+
+
+def _is_more_than(most: int, db: Session, export: Export) -> bool:
     some = export.statement.order_by(None).limit(most + 1).subquery()
     count = select(func.count()).select_from(some)
     reach = export.statement.get_execution_options()
-    if (db.scalar(count, execution_options=reach) or 0) > most:
-        raise SheetTooLongError(most=most)
+    return (db.scalar(count, execution_options=reach) or 0) > most
 
 
 def _record(db: Session, export: Export) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.core.clock import utc_now
 from app.core.errors import ConflictError, NotFoundError
+from app.core.permissions import Scope
 from app.crud import audit as crud_audit
 from app.crud.batch import delete_batch
 from app.crud.listing import Listing, Page, get_page, public_columns
@@ -22,12 +23,6 @@ from app.models.user import User
 from app.schemas.letter import LetterPublic, LetterStatus, LetterTemplate
 from app.schemas.listing import ListQuery
 
-LETTERS: Final = Listing(
-    model=OutgoingEmail,
-    columns=public_columns(OutgoingEmail, LetterPublic),
-    searched=("recipient", "template", "last_error"),
-    alike=frozenset({"recipient"}),
-)
 # What the link of a letter is good for; the other letters have none.
 LINK_PURPOSES: Final[Mapping[str, TokenPurpose]] = {
     LetterTemplate.VERIFY_EMAIL: TokenPurpose.VERIFY_EMAIL,
@@ -41,6 +36,16 @@ KEPT_AFTER_SENDING: Final = timedelta(days=30)
 class LetterNotFoundError(NotFoundError):
     code = "LETTER_NOT_FOUND"
     text = "There is no such letter."
+
+
+LETTERS: Final = Listing(
+    model=OutgoingEmail,
+    columns=public_columns(OutgoingEmail, LetterPublic),
+    searched=("recipient", "template", "last_error"),
+    alike=frozenset({"recipient"}),
+    scopes=dict.fromkeys(Scope, true()),
+    missing=LetterNotFoundError,
+)
 
 
 class LinkNotRenewableError(ConflictError):

@@ -35,7 +35,7 @@ from app.db.folding import twins_of
 from app.db.prepared import Prepared, with_values
 from app.models.mixins import SoftDeleteMixin, in_reach
 from app.schemas.base import Schema
-from app.schemas.listing import ListQuery
+from app.schemas.listing import ListQuery, SortNeedsFilterError
 
 SHAPES: Final = 200  # Whose statements are kept.
 
@@ -122,7 +122,7 @@ def get_page(
     """Read the asked page of the rows in `scope`, and count them where it does not tell the total.
 
     The scope is one object for all requests; `values` are those of its parameters.
-    Raises InvalidCursorError and CursorUnsupportedSortError.
+    Raises InvalidCursorError, CursorUnsupportedSortError and SortNeedsFilterError.
     """
     shape, asked = take_apart(query, alike=listing.alike)
     values = {**values, **asked}
@@ -131,7 +131,7 @@ def get_page(
         if not continues:
             raise CursorUnsupportedSortError
         values |= read_cursor(table, query)
-    rows, total = _read(db, listing, scope, shape, values)
+    rows, total = _read(db, listing, scope, shape, values, query.unindexed)
     records = rows[: query.limit]
     has_more = continues and len(rows) > query.limit
 
@@ -163,6 +163,7 @@ def _read(
     scope: ColumnElement[bool],
     shape: Shape,
     values: Mapping[str, Any],
+    unindexed: tuple[str, str] | None,
 ) -> tuple[list[dict[str, Any]], Total | None]:
     """Read one row more than the page has, and the total; few rows are counted along with them."""
     page_of: Callable[..., Prepared] = _page
@@ -170,6 +171,12 @@ def _read(
     if shape.is_long:  # Not to be kept.
         page_of, counting_of = _page.__wrapped__, _counting.__wrapped__
     page = page_of(listing, scope, shape)
+    if unindexed is not None:  # Each page sorts all of the rows: first count them.
+        most = get_settings().MAX_UNINDEXED_SORT
+        counting = counting_of(listing, scope, shape.without_place(), most)
+        if (counted := counting.to_bound.scalar(db, values)) > most:
+            raise SortNeedsFilterError(*unindexed)
+        return page.all(db, values), None if shape.is_after else Total(counted)
     if shape.is_after:
         return page.all(db, values), None
     bound = get_settings().MAX_EXACT_TOTAL

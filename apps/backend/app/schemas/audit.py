@@ -1,17 +1,24 @@
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from app.schemas.base import Schema
 from app.schemas.user import email_as_stored
 
+_RecordAction = Literal["create", "update", "delete", "restore", "purge", "revert", "export"]
+_SignInAction = Literal["login", "login_failed", "logout", "logout_all", "refresh_refused"]
+_SessionAction = Literal["session_ended", "sessions_ended"]
+_AccountAction = Literal["password_changed", "password_reset_requested", "registration_tried"]
+_OtherAction = Literal["verification_requested", "letter_resent", "job_run"]
+AuditAction = Literal[_RecordAction, _SignInAction, _SessionAction, _AccountAction, _OtherAction]
+
 
 class AuditPublic(Schema):
     """Who did what to which record, when, from where, in which request. Secrets never."""
 
-    sortable: ClassVar[frozenset[str] | None] = frozenset({"id", "at"})
+    indexed = frozenset({"id", "at"})
     stored_as = MappingProxyType({"actor_email": email_as_stored})
 
     id: int

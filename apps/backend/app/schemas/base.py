@@ -101,11 +101,11 @@ Moment = Annotated[datetime, AfterValidator(_in_utc)]
 class Schema(BaseModel):
     """Output: no constraints, so that a stricter rule tomorrow leaves old rows readable.
 
-    Lists sort by the fields in `sortable`, which are those that an index serves; by every scalar
-    one where it is None, as in tables that stay small.
+    Lists sort by every scalar field. Those in `indexed` are served by an index, however many rows
+    there are.
     """
 
-    sortable: ClassVar[frozenset[str] | None] = None
+    indexed: ClassVar[frozenset[str]] = frozenset({"id"})
     # How a text is stored in a field, for what is compared with it.
     stored_as: ClassVar[Mapping[str, Callable[[str], str]]] = MappingProxyType({})
 

@@ -87,7 +87,7 @@ class ItemImport(ImportSchema):
 
 
 class ItemPublic(Schema):
-    sortable = frozenset({"id", "title", "status", "owner_id", "created_at", "updated_at"})
+    indexed = frozenset({"id", "title", "status", "owner_id", "created_at", "updated_at"})
 
     id: int
     title: str

@@ -8,6 +8,7 @@ from app.schemas.base import Schema
 class JobPublic(Schema):
     """What is done in the background, and how it went the last time."""
 
+    id: str = Field(description="Its name.")
     name: str
     description: str
     interval_seconds: int = Field(description="How long after a run the next one is due.")

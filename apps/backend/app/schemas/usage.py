@@ -1,5 +1,5 @@
 from datetime import date, datetime
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field
 
@@ -40,7 +40,7 @@ class UsageCreate(InputSchema):
 
 
 class UsagePublic(Schema):
-    sortable: ClassVar[frozenset[str] | None] = frozenset({"id", "user_id", "tokens", "created_at"})
+    indexed = frozenset({"id", "user_id", "tokens", "created_at"})
 
     id: int
     user_id: int

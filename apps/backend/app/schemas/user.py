@@ -209,7 +209,7 @@ class UserImport(ImportSchema):
 
 
 class UserPublic(Schema):
-    sortable: ClassVar[frozenset[str] | None] = frozenset(
+    indexed = frozenset(
         {
             "id",
             "email",

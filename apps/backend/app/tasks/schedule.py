@@ -74,11 +74,15 @@ def get_jobs(db: Session) -> list[dict[str, Any]]:
 
 
 def get_job(db: Session, *, name: str) -> dict[str, Any]:
+    """Raises JobNotFoundError."""
+    if name not in JOBS:
+        raise JobNotFoundError
     return _public(JOBS[name], crud_job.get_runs(db))
 
 
 def _public(job: ScheduledJob, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {
+        "id": job.name,
         "name": job.name,
         "description": job.description,
         "interval_seconds": int(job.interval.total_seconds()),

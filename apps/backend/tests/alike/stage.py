@@ -24,6 +24,7 @@ from tests.factories import (
     make_item,
     make_letter,
     make_login,
+    make_login_event,
     make_one_time_token,
     make_session,
     make_usage,
@@ -91,6 +92,7 @@ class Stage:
         self.item = make_item(db, owner=self.user)
         self.gone_item = make_item(db, owner=self.user, title="Gone", deleted_at=utc_now())
         self.usage_id = make_usage(db, user=self.user).id
+        self.audit_event_id = make_login_event(db, user=self.user, at=utc_now()).id
         self.letter_id = make_letter(db, status=LetterStatus.DEAD, last_error="No such user").id
         self.reset_token = _link(db, self.user, TokenPurpose.RESET_PASSWORD)
         self.verify_token = _link(db, self.stranger, TokenPurpose.VERIFY_EMAIL)
@@ -114,6 +116,7 @@ class Stage:
             "item_id": item.id,
             "ids": [item.id if "/items/" in path else user.id],
             "event_id": self.usage_id,
+            "audit_event_id": self.audit_event_id,
             "letter_id": self.letter_id,
             "session_id": self.other_session_id,
             "request_id": self.request_id,

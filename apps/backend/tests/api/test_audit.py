@@ -19,9 +19,10 @@ from app.core.permissions import Role
 from app.crud.one_time_token import token_text
 from app.main import create_app
 from app.models import AuditEvent, Item, LoginSession, OneTimeToken, RefreshToken, User
+from app.schemas.letter import LetterStatus
 from tests.assertions import assert_error
 from tests.browser import LOGIN, PASSWORD, sign_in_by_cookies
-from tests.factories import make_item, make_session, make_user
+from tests.factories import make_item, make_letter, make_session, make_user
 from tests.letters import last_token, write_letters
 from tests.rows import every_row
 from tests.settings import client_with
@@ -631,12 +632,73 @@ def test_get_audit_walks_by_cursor(as_auditor: TestClient, events: list[Event], 
 
 
 @pytest.mark.parametrize(
-    "query", ["changes=x", "sort=changes", "sort=action", "hashed_password=x", "id=one"]
+    "query",
+    [
+        "changes=x",
+        "sort=changes",
+        "hashed_password=x",
+        "id=one",
+        "resource_type=users",
+        "action=created",
+    ],
 )
 def test_get_audit_refuses_what_it_cannot_filter_by(as_auditor: TestClient, query: str) -> None:
     response = as_auditor.get(f"{AUDIT}?{query}")
 
     assert_error(response, 422, "INVALID_REQUEST", query.partition("=")[0])
+
+
+@pytest.mark.parametrize("field", ["action", "resource_type"])
+def test_get_audit_names_the_choices(as_auditor: TestClient, field: str) -> None:
+    refused = as_auditor.get(AUDIT, params={field: "users"})
+
+    paths = as_auditor.get("/api/v1/openapi.json").json()["paths"]
+    (documented,) = [one for one in paths[AUDIT]["get"]["parameters"] if one["name"] == field]
+    choices = documented["schema"]["items"]["enum"]
+    assert ("create" if field == "action" else "user") in choices
+    assert all(f"'{choice}'" in refused.json()["errors"][field] for choice in choices)
+
+
+def test_get_audit_finds_every_event_by_its_action_and_type(
+    as_admin: TestClient, events: list[Event], db: Session, user: User
+) -> None:
+    letter = make_letter(db, status=LetterStatus.DEAD)
+    as_admin.post("/api/v1/jobs/clean-up/run")
+    as_admin.post(f"/api/v1/letters/{letter.id}/resend")
+    for listed in ("users", "items", "usage", "audit"):
+        as_admin.get(f"/api/v1/{listed}/export")
+    as_admin.post(f"/api/v1/audit/{events[2]['request_id']}/revert")
+    session = make_session(db, user=user)
+    as_admin.delete(f"/api/v1/auth/sessions/{session.id}")
+    as_admin.delete(f"/api/v1/users/{user.id}/sessions")
+    as_admin.delete("/api/v1/auth/sessions/999999")
+    found = as_admin.get(AUDIT).json()
+
+    for field in ("action", "resource_type"):
+        for value in {event[field] for event in found}:
+            those = as_admin.get(AUDIT, params={field: value}).json()
+            assert those == [event for event in found if event[field] == value]
+    types = {event["resource_type"] for event in found}
+    assert types >= {"audit", "item", "job", "letter", "request", "usage", "user"}
+
+
+def test_get_audit_event_shows_one(as_auditor: TestClient, events: list[Event]) -> None:
+    response = as_auditor.get(f"{AUDIT}{events[1]['id']}")
+
+    assert response.json() == events[1]
+
+
+@pytest.mark.parametrize("event_id", ["999999", "abc", "7f4084d9f512ea220561873b"])
+def test_get_audit_event_that_is_not_there_is_404(as_auditor: TestClient, event_id: str) -> None:
+    assert_error(as_auditor.get(f"{AUDIT}{event_id}"), 404, "AUDIT_EVENT_NOT_FOUND")
+
+
+def test_get_audit_event_is_for_those_who_may_list(
+    client_of: Callable[[User], TestClient], db: Session, events: list[Event]
+) -> None:
+    manager = client_of(make_user(db, role=Role.MANAGER, department="Sales"))
+
+    assert_error(manager.get(f"{AUDIT}{events[0]['id']}"), 403, "PERMISSION_DENIED")
 
 
 @pytest.mark.parametrize("role", [Role.USER, Role.MANAGER])
@@ -675,5 +737,5 @@ def test_events_cannot_be_changed(
         for url in (AUDIT, f"{AUDIT}{events[0]['id']}", f"{AUDIT}{events[0]['request_id']}")
     ]
 
-    assert [response.status_code for response in responses] == [405, 404, 404]
+    assert [response.status_code for response in responses] == [405, 405, 405]
     assert every_row(db)["audit_events"] == before

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -49,7 +49,9 @@ def test_get_jobs_lists_those_that_never_ran(as_admin: TestClient) -> None:
         "retention": 24 * 60 * 60,
     }
     for job in jobs.values():
+        assert job["id"] == job["name"]
         assert set(job) == {
+            "id",
             "name",
             "description",
             "interval_seconds",
@@ -63,6 +65,94 @@ def test_get_jobs_lists_those_that_never_ran(as_admin: TestClient) -> None:
         assert job["description"].endswith(".")
         assert job["is_running"] is False
         assert {job[name] for name in ("due_at", "started_at", "finished_at", "outcome")} == {None}
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        ({}, ["clean-up", "deliver-mail", "retention"]),
+        ({"sort": "-interval_seconds"}, ["retention", "clean-up", "deliver-mail"]),
+        ({"sort": '["name","DESC"]', "range": "[0,1]"}, ["retention", "deliver-mail"]),
+        ({"_sort": "finished_at", "_order": "desc"}, ["clean-up", "retention", "deliver-mail"]),
+        ({"_sort": "finished_at"}, ["clean-up", "deliver-mail", "retention"]),
+        ({"_start": "1", "_end": "9"}, ["deliver-mail", "retention"]),
+        ({"skip": "3"}, []),
+        ({"limit": "1"}, ["clean-up"]),
+        ({"q": "DELETES expired"}, ["clean-up"]),
+        ({"q": "nothing"}, []),
+        ({"filter": '{"id":["clean-up","retention"]}'}, ["clean-up", "retention"]),
+        ({"id": "nothing"}, []),
+        ({"id_ne": ["clean-up", "retention"]}, ["deliver-mail"]),
+        ({"name": "clean-up"}, ["clean-up"]),
+        ({"description_like": "LETTERS that"}, ["deliver-mail"]),
+        ({"name_gt": "CLEAN-UP"}, ["deliver-mail", "retention"]),
+        ({"interval_seconds_lte": "3600"}, ["clean-up", "deliver-mail"]),
+        ({"is_running": "false", "interval_seconds_gt": "3600"}, ["retention"]),
+        ({"finished_at_null": "false"}, ["clean-up"]),
+        ({"finished_at_null": "true"}, ["deliver-mail", "retention"]),
+        ({"finished_at_gte": "2020-01-01"}, ["clean-up"]),
+        ({"finished_at_lt": "2020-01-01"}, []),
+        ({"finished_at": "2026-05-01"}, ["clean-up"]),
+        ({"finished_at_ne": "2026-05-01"}, ["deliver-mail", "retention"]),
+        ({"filter": '{"finished_at":null}'}, ["deliver-mail", "retention"]),
+        ({"filter": '{"finished_at_ne":null}'}, ["clean-up"]),
+        ({"filter": '{"finished_at_ne":["2026-05-01",null]}'}, []),
+        ({"error_like": "x"}, []),
+    ],
+)
+def test_get_jobs_takes_the_parameters_of_a_list(
+    as_admin: TestClient, db: Session, asked: dict[str, Any], names: list[str]
+) -> None:
+    row = make_job(db, name="clean-up")
+    row.finished_at = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    db.commit()
+
+    response = as_admin.get(URL, params=asked)
+
+    assert [job["id"] for job in response.json()] == names
+
+
+def test_get_jobs_tells_the_place_of_the_page(as_admin: TestClient) -> None:
+    page = as_admin.get(URL, params={"limit": "2"})
+    following = as_admin.get(page.links["next"]["url"])
+
+    assert page.headers["content-range"] == "jobs 0-1/3"
+    assert page.headers["x-total-count"] == "3"
+    assert following.headers["content-range"] == "jobs 2-2/3"
+
+
+@pytest.mark.parametrize(
+    ("asked", "parameter"),
+    [({"name": "nothing"}, "name"), ({"kind": "x"}, "kind"), ({"sort": "nope"}, "sort")],
+)
+def test_get_jobs_refuses_what_no_job_can_be(
+    as_admin: TestClient, asked: dict[str, str], parameter: str
+) -> None:
+    assert_error(as_admin.get(URL, params=asked), 422, "INVALID_REQUEST", parameter)
+
+
+def test_get_jobs_has_no_cursors(as_admin: TestClient) -> None:
+    page = as_admin.get(URL, params={"limit": "1"})
+    after = as_admin.get(URL, params={"after": "x"})
+
+    assert "x-next-cursor" not in page.headers
+    assert_error(after, 422, "INVALID_CURSOR", "after")
+
+
+def test_get_job_shows_one(as_admin: TestClient, db: Session) -> None:
+    make_job(db, name="clean-up")
+
+    response = as_admin.get(f"{URL}clean-up")
+
+    assert response.json() == as_admin.get(URL).json()[0]
+
+
+def test_get_job_that_is_not_there_is_404(as_admin: TestClient) -> None:
+    assert_error(as_admin.get(f"{URL}nothing"), 404, "JOB_NOT_FOUND")
+
+
+def test_get_job_is_for_admins(as_auditor: TestClient) -> None:
+    assert_error(as_auditor.get(f"{URL}clean-up"), 403, "PERMISSION_DENIED")
 
 
 def test_get_jobs_tells_of_the_last_run(as_admin: TestClient, db: Session) -> None:

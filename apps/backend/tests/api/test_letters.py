@@ -71,6 +71,22 @@ def test_get_letters_takes_the_parameters_of_a_list(as_admin: TestClient, db: Se
     assert_error(unknown, 422, "INVALID_REQUEST", "parameters")
 
 
+def test_get_letter_shows_one_without_its_secret(
+    as_admin: TestClient, db: Session, user: User
+) -> None:
+    letter = make_letter_with_link(db, user=user)
+
+    response = as_admin.get(f"{URL}{letter.id}")
+
+    assert response.json() == as_admin.get(URL).json()[0]
+    assert token_text(token_of(db, letter)) not in response.text
+
+
+@pytest.mark.parametrize("letter_id", ["999999", "export", "1.5"])
+def test_get_letter_that_is_not_there_is_404(as_admin: TestClient, letter_id: str) -> None:
+    assert_error(as_admin.get(f"{URL}{letter_id}"), 404, "LETTER_NOT_FOUND")
+
+
 def test_get_letters_is_for_admins(as_auditor: TestClient, anonymous: TestClient) -> None:
     assert_error(as_auditor.get(URL), 403, "PERMISSION_DENIED")
     assert_error(anonymous.get(URL), 401, "NOT_AUTHENTICATED")

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from app.models import User
 from tests.assertions import assert_error
-from tests.factories import make_item, make_user
+from tests.factories import make_item, make_token, make_user
+from tests.settings import client_with
 
 USERS = "/api/v1/users/"
 ITEMS = "/api/v1/items/"
@@ -181,8 +182,6 @@ def test_simple_rest_list_refuses_a_malformed_sort(as_admin: TestClient, sort: s
         "[true,false]",
         "[null,1]",
         "[[0],[1]]",
-        "[0,1000]",
-        f"[0,{10**30}]",
         f"[{10**30},{10**30 + 1}]",
         f"[{2**63},{2**63}]",
         f"[0,{'9' * 5000}]",
@@ -261,6 +260,40 @@ def test_simple_rest_list_takes_no_paging_for_a_field(as_admin: TestClient, fiel
     response = as_admin.get(ITEMS, params={"filter": json.dumps({field: value})})
 
     assert_error(response, 422, "INVALID_REQUEST", field)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"range": "[0,3]"},
+        {"range": f"[0,{10**30}]"},
+        {"_start": "0", "_end": "4"},
+        {"_end": "9999999"},
+    ],
+)
+def test_page_larger_than_the_largest_is_cut_to_it(
+    db: Session, admin: User, asked: dict[str, str]
+) -> None:
+    headers = {"Authorization": f"Bearer {make_token(db, user=admin)}"}
+
+    with client_with(MAX_PAGE_SIZE="3") as client:
+        response = client.get(ITEMS, params=asked, headers=headers)
+        following = client.get(response.links["next"]["url"], headers=headers)
+        native = client.get(ITEMS, params={"limit": "4"}, headers=headers)
+
+    assert [record["title"] for record in response.json()] == ["chair", "bench", "armchair"]
+    assert response.headers["content-range"] == "items 0-2/4"
+    assert response.headers["x-total-count"] == "4"
+    assert [record["title"] for record in following.json()] == ["desk"]
+    assert_error(native, 422, "INVALID_REQUEST", "limit")
+
+
+@pytest.mark.parametrize("field", ["title", "status", "id", "created_at_gt", "q", "title_like"])
+def test_filter_that_is_empty_is_refused_in_plain_words(as_admin: TestClient, field: str) -> None:
+    response = as_admin.get(ITEMS, params={"filter": json.dumps({field: None})})
+
+    assert_error(response, 422, "INVALID_REQUEST", field)
+    assert response.json()["errors"][field] == "This field cannot be empty."
 
 
 def test_simple_rest_list_links_to_the_page_after(as_admin: TestClient) -> None:
@@ -358,7 +391,6 @@ def test_json_server_list_filters_by_refines_operators(as_admin: TestClient) -> 
         ("_end=0", "_end"),
         ("_start=5&_end=5", "_end"),
         ("_start=5&_end=4", "_end"),
-        ("_start=0&_end=1001", "_end"),
         (f"_end={2**63}", "_end"),
         ("_sort=nope", "_sort"),
         ("_sort=hashed_password", "_sort"),

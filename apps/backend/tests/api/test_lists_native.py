@@ -567,7 +567,6 @@ def test_get_items_keeps_its_order_from_page_to_page(
         "+id",
         "id desc",
         "ID",
-        "version",
         "hashed_password",
         "deleted_at",
         "owner.email",

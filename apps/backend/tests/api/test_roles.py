@@ -108,9 +108,12 @@ GET     /api/v1/statistics/timeseries?metric=items   401   403        403  200  
 GET     /api/v1/audit/                               401   403        403  403     200     403   200
 POST    /api/v1/audit/{request_id}/revert            401   403        403  403     403     403   404
 GET     /api/v1/audit/export                         401   403        403  403     200     403   200
+GET     /api/v1/audit/{audit_event_id}               401   403        403  403     200     403   200
 GET     /api/v1/letters/                             401   403        403  403     403     403   200
+GET     /api/v1/letters/{letter_id}                  401   403        403  403     403     403   200
 POST    /api/v1/letters/{letter_id}/resend           401   403        403  403     403     403   200
 GET     /api/v1/jobs/                                401   403        403  403     403     403   200
+GET     /api/v1/jobs/{name}                          401   403        403  403     403     403   200
 POST    /api/v1/jobs/{name}/run                      401   403        403  403     403     403   200
 
 GET     /                                            404   404        404  404     404     404   404

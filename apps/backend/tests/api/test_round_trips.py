@@ -85,10 +85,13 @@ GET    /api/v1/statistics/overview                  200  3
 GET    /api/v1/statistics/timeseries?metric=items   200  2
 GET    /api/v1/audit/                               200  2
 GET    /api/v1/audit/export                         200  5
+GET    /api/v1/audit/{audit_event_id}               200  2
 POST   /api/v1/audit/{request_id}/revert            404  3
 GET    /api/v1/letters/                             200  2
+GET    /api/v1/letters/{letter_id}                  200  2
 POST   /api/v1/letters/{letter_id}/resend           200  3
 GET    /api/v1/jobs/                                200  2
+GET    /api/v1/jobs/{name}                          200  2
 POST   /api/v1/jobs/{name}/run                      200 18
 GET    /health                                      200  0
 GET    /health/ready                                200  2

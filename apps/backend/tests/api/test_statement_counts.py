@@ -51,8 +51,11 @@ TABLE = """
 /api/v1/statistics/timeseries?metric=tokens    2  the caller, figures
 /api/v1/audit/?limit={limit}                   3  the caller, the page, the total
 /api/v1/audit/export                           3  the caller, the event in the audit, the rows
+/api/v1/audit/{audit_event_id}                 2  the caller, the record
 /api/v1/letters/?limit={limit}                 3  the caller, the page, the total
+/api/v1/letters/{letter_id}                    2  the caller, the record
 /api/v1/jobs/                                  2  the caller, jobs
+/api/v1/jobs/clean-up                          2  the caller, jobs
 /health                                        0
 /health/ready                                  2  whether there is a version, and which
 """
@@ -91,6 +94,8 @@ def make_rows(db: Session, *, caller: User, owner: User, number: int) -> dict[st
         "user_id": owner.id,
         "item_id": make_item(db, owner=owner).id,
         "event_id": make_usage(db, user=owner).id,
+        "letter_id": make_letter(db).id,
+        "audit_event_id": make_login_event(db, user=owner, at=utc_now()).id,
     }
 
 
@@ -101,7 +106,8 @@ def test_table_names_every_route_that_reads() -> None:
         if "GET" in (context.methods or set())
     }
 
-    assert {path.partition("?")[0] for path, *_ in LINES} == routes
+    paths = {path.partition("?")[0] for path, *_ in LINES}
+    assert {path.replace("/clean-up", "/{name}") for path in paths} == routes
 
 
 def test_nothing_is_loaded_that_was_not_asked_for() -> None:

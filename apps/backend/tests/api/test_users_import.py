@@ -313,7 +313,7 @@ def test_import_users_names_unreadable_json_by_line(as_admin: TestClient) -> Non
     errors = response.json()["errors"]
     assert errors["rows.1"] == "Line 2: This is not readable JSON."
     assert errors["rows.2"] == "Line 3: Must be a JSON object."
-    assert errors["rows.3.key"] == "Line 4: There is no such field."
+    assert errors["rows.3.key"] == "Line 4: Unknown field."
 
 
 @pytest.mark.parametrize(

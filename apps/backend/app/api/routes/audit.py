@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, get_args
 
 from fastapi import Depends, Path, Request, Response
 
@@ -16,19 +16,31 @@ from app.core.permissions import Permission
 from app.crud import audit as crud_audit
 from app.crud import revert as crud_revert
 from app.crud.listing import Record
-from app.schemas.audit import AuditPublic, Reversal
+from app.crud.records import get_record
+from app.schemas.audit import AuditAction, AuditPublic, Reversal
+from app.schemas.base import RecordId
 from app.schemas.listing import ListQuery
 
 router = Router(prefix="/audit", tags=["audit"])
 reverting = Router(route_class=LongRoute)  # Of an import, it takes as long as that.
 
-event_list = ListParameters(AuditPublic)
+event_list = ListParameters(
+    AuditPublic, action=get_args(AuditAction), resource_type=crud_audit.resource_types()
+)
 RequestId = Annotated[
     str,
     or_not_found(crud_revert.RequestNotFoundError, pattern="[0-9a-f]{1,32}"),
     Path(pattern=r"^[0-9a-f]{1,32}$", description="As in `X-Request-ID`."),
 ]
+AuditEventId = Annotated[RecordId, or_not_found(crud_audit.AuditEventNotFoundError), Path()]
 EventListQuery = Annotated[ListQuery, Depends(event_list)]
+
+
+def get_visible_event(audit_event_id: AuditEventId, db: DbSession, actor: CurrentUser) -> Record:
+    return get_record(db, crud_audit.EVENTS, record_id=audit_event_id, actor=actor)
+
+
+VisibleEvent = Annotated[Record, Depends(get_visible_event)]
 
 
 @router.get(
@@ -68,3 +80,14 @@ router.include_router(reverting)
 add_export_route(
     router, crud_audit.EVENTS, event_list, name="audit", permission=Permission.AUDIT_EXPORT
 )
+
+
+@router.get(
+    "/{audit_event_id}",
+    response_model=AuditPublic,
+    responses=problems(404),
+    dependencies=[requires(Permission.AUDIT_READ)],
+)
+def get_audit_event(event: VisibleEvent) -> Record:
+    """Show one event."""
+    return event

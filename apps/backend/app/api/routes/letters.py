@@ -4,7 +4,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Request, Response
 
 from app.api.answers import answer_page
-from app.api.deps import DbSession, or_not_found, requires
+from app.api.deps import CurrentUser, DbSession, or_not_found, requires
 from app.api.idempotency import idempotent
 from app.api.listing import ListParameters
 from app.api.problems import LIST_ANSWERS, problems
@@ -12,6 +12,7 @@ from app.api.routing import Router
 from app.core.permissions import Permission
 from app.crud import letter as crud_letter
 from app.crud.listing import Record
+from app.crud.records import get_record
 from app.models.outgoing_email import OutgoingEmail
 from app.schemas.base import RecordId
 from app.schemas.letter import LetterPublic
@@ -31,6 +32,11 @@ def get_locked_letter(letter_id: LetterId, db: DbSession) -> OutgoingEmail:
     return letter
 
 
+def get_visible_letter(letter_id: LetterId, db: DbSession, actor: CurrentUser) -> Record:
+    return get_record(db, crud_letter.LETTERS, record_id=letter_id, actor=actor)
+
+
+VisibleLetter = Annotated[Record, Depends(get_visible_letter)]
 LockedLetter = Annotated[OutgoingEmail, Depends(get_locked_letter)]
 
 
@@ -50,6 +56,17 @@ def get_letters(
     """
     page = crud_letter.get_letters(db, query=query)
     return answer_page(page, query=query, unit="letters", request=request, response=response)
+
+
+@router.get(
+    "/{letter_id}",
+    response_model=LetterPublic,
+    responses=problems(404),
+    dependencies=[requires(Permission.LETTERS_MANAGE)],
+)
+def get_letter(letter: VisibleLetter) -> Record:
+    """Show a letter, and how its delivery went."""
+    return letter
 
 
 @router.post(
