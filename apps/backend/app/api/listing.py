@@ -36,6 +36,7 @@ from app.core.permissions import Permission, Principal
 from app.core.text import fold
 from app.schemas.base import (
     DIGITS,
+    EMPTY,
     MAX_BULK,
     MAX_SAFE_INTEGER,
     Moment,
@@ -262,8 +263,7 @@ class ListParameters:
         named = [(str(one["loc"][0]), one) for one in error.errors()]
         unknown = [name for name, one in named if one["type"] == "extra_forbidden"]
         texts = {
-            name: text_of(one)
-            for name, one in reversed(named)
+            name: EMPTY if one["input"] is None else text_of(one) for name, one in reversed(named)
         }
         texts |= suggest("Unknown parameter.", unknown, self.names)
         return [
