@@ -38,6 +38,7 @@ SOURCES = {
     IMAGE: "requirements/run.in --constraint requirements.txt",
     TOOLS: "requirements/dev.in",
     PEERS: "requirements/peers.in",
+    "requirements/clients.txt": "requirements/clients.in",
 }
 ENV = {"UV_NATIVE_TLS": "1", **os.environ, "PIP_USER": "0", "PYTHONUNBUFFERED": "1"}
 LINTERS = (

@@ -3,6 +3,8 @@ from typing import Any
 
 from httpx2 import Response
 
+from tests.documented import assert_documented
+
 PROBLEM_KEYS = {
     "status",
     "title",
@@ -27,6 +29,7 @@ def assert_error(response: Response, status: int, code: str, *fields: str) -> No
     assert body["message"] == body["detail"]
     assert body["request_id"] == response.headers["x-request-id"]
     assert datetime.fromisoformat(body["timestamp"]).tzinfo is not None
+    assert_documented(response)
 
 
 def what_tells(response: Response) -> dict[str, Any]:

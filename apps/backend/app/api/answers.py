@@ -17,11 +17,11 @@ from app.schemas.listing import ListQuery
 LONGEST_REPEATED_QUERY: Final = 500
 
 PAGE_HEADERS: Final = {
-    "X-Total-Count": "How many records there are in all pages; absent with `after`.",
-    "X-Total-Count-Estimated": "`true` where the total is an estimate; absent where it is exact.",
-    "Content-Range": "Which of them these are, such as `users 0-24/319`; absent with `after`.",
-    "Link": "The first, previous, next and last page (RFC 8288).",
-    "X-Next-Cursor": "What to send as `after` for the next page, where the sort has cursors.",
+    "X-Total-Count": ("integer", "How many records all pages have; absent with `after`."),
+    "X-Total-Count-Estimated": ("boolean", "`true` of an estimate; absent where it is exact."),
+    "Content-Range": ("string", "Which these are: `users 0-24/319`; absent with `after`."),
+    "Link": ("string", "The first, previous, next and last page (RFC 8288)."),
+    "X-Next-Cursor": ("string", "The `after` of the next page, where the sort has cursors."),
 }
 
 

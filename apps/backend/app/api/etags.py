@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import Depends, Header, Response
+from pydantic import WithJsonSchema
 
 from app.crud.listing import Record
 
@@ -17,6 +18,8 @@ from app.crud.listing import Record
 _WITH_VERSION: Final = re.compile(r'(?:W/)?"([1-9][0-9]{0,9})(-[^"]*)?"', re.ASCII)
 _COMPRESSED: Final = re.compile(r'-(?:gzip|br|zstd|deflate)"$')
 _ANY: Final = ["*"]
+# A header may come in several lines; for who sends it, it is one text.
+_ONE_TEXT: Final = WithJsonSchema({"type": "string", "examples": ['"7"']})
 
 KnownTags = Annotated[
     list[str],
@@ -25,6 +28,7 @@ KnownTags = Annotated[
         default_factory=list,
         description="Tags (`ETag`) that you have the record of: if it still is so, this is 304.",
     ),
+    _ONE_TEXT,
 ]
 _GivenTags = Annotated[
     list[str],
@@ -33,6 +37,7 @@ _GivenTags = Annotated[
         default_factory=list,
         description="The `ETag` that you have read: if the record has changed since, this is 412.",
     ),
+    _ONE_TEXT,
 ]
 
 

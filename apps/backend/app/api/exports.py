@@ -21,17 +21,19 @@ from app.crud.export_file import get_export, write_export
 from app.crud.listing import Listing
 from app.schemas.listing import ExportFormat, ExportQuery
 
+# Generated clients take the type of all from the first, and bytes hold each.
 MEDIA_TYPES: Final[Mapping[ExportFormat, str]] = {
-    ExportFormat.CSV: "text/csv; charset=utf-8",
-    ExportFormat.JSONL: "application/jsonl; charset=utf-8",
     ExportFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ExportFormat.CSV: "text/csv; charset=utf-8",
+    ExportFormat.JSONL: "application/x-ndjson; charset=utf-8",
 }
+_BINARY: Final = {"format": "binary"}
 EXPORT_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "The file.",
         "content": {
-            media_type.partition(";")[0]: {"schema": {"type": "string"}}
-            for media_type in MEDIA_TYPES.values()
+            media_type.partition(";")[0]: {"schema": {"type": "string"} | more}
+            for media_type, more in zip(MEDIA_TYPES.values(), (_BINARY, {}, {}), strict=True)
         },
         "headers": {
             "Content-Disposition": {

@@ -34,7 +34,7 @@ from app.crud.importing import (
 from app.crud.refusals import Refusals
 from app.db.session import rehearse
 from app.schemas.base import ImportSchema
-from app.schemas.imports import ImportPreview, ImportResult, OnConflict
+from app.schemas.imports import Imported, ImportPreview, ImportResult, OnConflict
 
 CHUNK_ROWS: Final = 5000
 WORKBOOKS: Final = frozenset({FileFormat.XLSX, FileFormat.ODS})
@@ -181,8 +181,9 @@ def import_router(
     @router.post(
         "/import",
         name=f"import_{names}",
-        response_model=ImportPreview | ImportResult,
-        responses=problems(409, 412),
+        response_model=Imported,
+        response_description="What was done; with `dry_run=true`, what would be.",
+        responses=problems(404, 409, 412),
         dependencies=[requires(permission), idempotent],
         description=IMPORT_TEXT.format(
             names=names, named_by=named_by, column=next(iter(schema.required))

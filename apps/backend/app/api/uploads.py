@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, File, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
+from pydantic import WithJsonSchema
 from starlette.datastructures import FormData
 
 from app.api.deps import RequiredPermission, check_must_change_password, identify
@@ -66,7 +67,11 @@ class UploadRoute(LongRoute):
 
 async def get_upload(
     request: Request,
-    file: Annotated[UploadFile, File(description="CSV or JSON Lines in UTF-8, XLSX or ODS.")],
+    file: Annotated[
+        UploadFile,
+        File(description="CSV or JSON Lines in UTF-8, XLSX or ODS."),
+        WithJsonSchema({"type": "string", "format": "binary"}),
+    ],
 ) -> UploadFile:
     """Raises RequestValidationError. The form is there already, so nothing is waited for."""
     names = [name for name, _ in (await request.form()).multi_items()]

@@ -21,7 +21,7 @@ from app.crud.chosen import Chosen
 from app.crud.refusals import Refusals
 from app.models.mixins import AuditedRecord
 from app.schemas.base import ImportSchema
-from app.schemas.imports import ImportPreview, ImportResult, OnConflict
+from app.schemas.imports import ImportCounts, ImportPreview, ImportResult, OnConflict
 
 MAX_TOLD_CHANGES: Final = 1000
 MAX_TOLD_ERRORS: Final = 100
@@ -131,7 +131,7 @@ class Importing:
         if refused:
             self.created = self.updated = self.skipped = 0
         return ImportPreview(
-            **ImportResult.model_validate(self).model_dump(),
+            **ImportCounts.model_validate(self).model_dump(),
             refused=refused,
             detail=self.refusals.detail if refused else "",
             changes=crud_audit.get_changes_of_request(db, limit=MAX_TOLD_CHANGES),

@@ -24,9 +24,9 @@ class AuditPublic(Schema):
     id: int
     at: datetime
     actor_id: int | None
-    actor_email: str | None
-    action: str
-    resource_type: str
+    actor_email: str | None = Field(examples=["ada@example.com"])
+    action: str = Field(examples=["update"])
+    resource_type: str = Field(examples=["item"])
     resource_id: int | None
     changes: dict[str, list[Any]] = Field(description="Of each field the value before and after.")
     request_id: str | None
@@ -50,13 +50,15 @@ class Reversal(Schema):
 class RehearsedChange(Schema):
     id: int | None = Field(description="Null for a record that would be created.")
     resource_type: str
-    action: str = Field(description="`create`, `update`, `delete`, `restore` or `purge`.")
+    action: str = Field(
+        description="`create`, `update`, `delete`, `restore` or `purge`.", examples=["update"]
+    )
     fields: dict[str, list[Any]] = Field(description="Of each field the value before and after.")
 
 
 class DryRun(Schema):
     """What a request would have done. Nothing of it was."""
 
-    dry_run: Literal[True] = True
+    dry_run: bool = True
     changes: list[RehearsedChange]
     errors: dict[str, str] = Field(default_factory=dict, description="Of an import, by row.")

@@ -57,6 +57,8 @@ class PasswordChange(InputSchema):
 
 
 class TokenPublic(Schema):
+    """The tokens of a session."""
+
     access_token: str
     refresh_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105  The kind of token, not a secret.
@@ -67,7 +69,11 @@ class CookiesPublic(Schema):
     """The tokens are in cookies that scripts cannot read."""
 
     csrf_token: str = Field(description="To send as `X-CSRF-Token`; also in a cookie.")
+    token_type: Literal["cookie"] = "cookie"  # noqa: S105  Not a secret either.
     expires_in: int = Field(description="Seconds that the access token lasts.")
+
+
+SignedIn = Annotated[TokenPublic | CookiesPublic, Field(discriminator="token_type")]
 
 
 class SessionPublic(Schema):

@@ -109,7 +109,11 @@ class Schema(BaseModel):
     # How a text is stored in a field, for what is compared with it.
     stored_as: ClassVar[Mapping[str, Callable[[str], str]]] = MappingProxyType({})
 
-    model_config = ConfigDict(from_attributes=True, use_enum_values=True)
+    model_config = ConfigDict(
+        from_attributes=True,
+        use_enum_values=True,
+        json_schema_serialization_defaults_required=True,  # Answers are written whole.
+    )
 
 
 class InputSchema(BaseModel):

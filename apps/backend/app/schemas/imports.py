@@ -1,6 +1,6 @@
 from enum import StrEnum
 from operator import not_
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -14,7 +14,7 @@ class OnConflict(StrEnum):
     UPDATE = "update"
 
 
-class ImportResult(Schema):
+class ImportCounts(Schema):
     created: int
     updated: int = Field(description="Records that had other values before.")
     skipped: int = Field(description="Rows whose record is there and stays as it is.")
@@ -23,13 +23,23 @@ class ImportResult(Schema):
     )
 
 
-class ImportPreview(ImportResult):
+class ImportResult(ImportCounts):
+    """What an import has done."""
+
+    kind: Literal["import"] = "import"
+
+
+class ImportPreview(ImportCounts):
     """What an import would do. Nothing of it was done."""
 
-    dry_run: Literal[True] = True
+    kind: Literal["preview"] = "preview"
+    dry_run: bool = True
     refused: bool = Field(description="Whether the import would be refused, for its errors.")
     detail: str = Field("", exclude_if=not_, description="Why it would be refused.")
     changes: list[RehearsedChange] = Field(
         description="Of the rows without errors, the first 1000."
     )
     errors: dict[str, str] = Field(description="The first 100, by row and column.")
+
+
+Imported = Annotated[ImportPreview | ImportResult, Field(discriminator="kind")]

@@ -90,8 +90,8 @@ class ItemPublic(Schema):
     indexed = frozenset({"id", "title", "status", "owner_id", "created_at", "updated_at"})
 
     id: int
-    title: str
-    description: str | None
+    title: str = Field(examples=["Desk lamp"])
+    description: str | None = Field(examples=["Brass, with a green shade."])
     status: ItemStatus
     owner_id: int
     created_at: datetime

@@ -40,13 +40,15 @@ class UsageCreate(InputSchema):
 
 
 class UsagePublic(Schema):
+    """Who has consumed how much, for what."""
+
     indexed = frozenset({"id", "user_id", "tokens", "created_at"})
 
     id: int
     user_id: int
     tokens: int
-    kind: str
-    note: str | None
+    kind: str = Field(examples=["summary"])
+    note: str | None = Field(examples=["Minutes of Monday's meeting"])
     created_at: datetime
     recorded_by: int | None
 

@@ -228,10 +228,10 @@ class UserPublic(Schema):
     stored_as = MappingProxyType({"email": email_as_stored, "username": fold})
 
     id: int
-    email: str
-    username: str
-    full_name: str | None
-    department: str | None
+    email: str = Field(examples=["ada@example.com"])
+    username: str = Field(examples=["ada"])
+    full_name: str | None = Field(examples=["Ada Lovelace"])
+    department: str | None = Field(examples=["Research"])
     role: Role
     is_active: bool
     is_verified: bool

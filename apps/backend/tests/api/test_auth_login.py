@@ -514,7 +514,7 @@ def test_login_takes_json_for_cookies(anonymous: TestClient, db: Session) -> Non
         f"{URL}?mode=cookie", json=body, headers={"Sec-Fetch-Site": "cross-site"}
     )
 
-    assert set(response.json()) == {"csrf_token", "expires_in"}
+    assert set(response.json()) == {"csrf_token", "token_type", "expires_in"}
     assert anonymous.get("/api/v1/users/me").status_code == 200
     assert_error(foreign, 403, "CSRF_FAILED")
 

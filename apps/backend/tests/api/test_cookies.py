@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import jwt
 import pytest
@@ -112,12 +113,16 @@ def test_login_by_cookie_keeps_cookies_as_long_as_they_are_good(
     assert csrf == refresh
 
 
+def answer_with(csrf_token: str) -> dict[str, Any]:
+    return {"csrf_token": csrf_token, "token_type": "cookie", "expires_in": ACCESS_SECONDS}
+
+
 def test_login_by_cookie_answers_no_token(anonymous: TestClient, ann: User) -> None:
     response = log_in(anonymous)
 
     cookies = cookies_set_by(response)
     csrf_token = cookies["csrf_token"].value
-    assert response.json() == {"csrf_token": csrf_token, "expires_in": ACCESS_SECONDS}
+    assert response.json() == answer_with(csrf_token)
     assert cookies["access_token"].value not in response.text
     assert cookies["refresh_token"].value not in response.text
 
@@ -234,7 +239,7 @@ def test_refresh_by_cookie_sets_another_pair(browser: TestClient) -> None:
 
     after = dict(browser.cookies)
     assert response.status_code == 200
-    assert response.json() == {"csrf_token": after["csrf_token"], "expires_in": ACCESS_SECONDS}
+    assert response.json() == answer_with(after["csrf_token"])
     assert after["access_token"] != before["access_token"]
     assert after["refresh_token"] != before["refresh_token"]
     assert after["refresh_token"] not in response.text

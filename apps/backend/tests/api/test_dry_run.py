@@ -22,7 +22,7 @@ WITHOUT = {
     ("DELETE", "/api/v1/users/{user_id}/sessions"),
     ("POST", "/api/v1/letters/{letter_id}/resend"),
     ("POST", "/api/v1/jobs/{name}/run"),
-    ("POST", "/api/v1/usage/"),
+    ("POST", "/api/v1/usage"),
     ("POST", "/api/v1/users/me/password"),
 }
 

@@ -437,7 +437,7 @@ def test_export_items_is_limited_by_user(db: Session, admin: User) -> None:
     ("form", "content_type"),
     [
         ("csv", "text/csv; charset=utf-8"),
-        ("jsonl", "application/jsonl; charset=utf-8"),
+        ("jsonl", "application/x-ndjson; charset=utf-8"),
         ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
     ],
 )

@@ -174,6 +174,7 @@ def test_import_users_reads_a_workbook(
         "updated": 0,
         "skipped": 0,
         "ignored_columns": ["created_at"],
+        "kind": "import",
     }
     found = db.scalars(select(User).where(User.email.like("%example.com")).order_by(User.id)).all()
     assert [
@@ -316,7 +317,7 @@ def test_import_items_knows_a_workbook(
 
     response = as_user.post(ITEMS, params={"format": given} if given else {}, files={"file": file})
 
-    assert response.json() == {"created": 1, "updated": 0, "skipped": 0}
+    assert response.json() == {"created": 1, "updated": 0, "skipped": 0, "kind": "import"}
 
 
 def test_import_items_of_a_workbook_once_by_a_key(as_user: TestClient, db: Session) -> None:
@@ -382,6 +383,7 @@ def test_import_of_an_export_as_it_is_writes_nothing(
         "updated": 0,
         "skipped": count,
         "ignored_columns": READ_ONLY[resource],
+        "kind": "import",
     }
     assert every_row(db) == before
 
@@ -422,7 +424,7 @@ def test_import_users_changes_by_id_also_the_e_mail(
 
     response = send_file(as_admin, USERS, csv_of("id,email,full_name", rows), on_conflict="update")
 
-    assert response.json() == {"created": 0, "updated": 1, "skipped": 0}
+    assert response.json() == {"created": 0, "updated": 1, "skipped": 0, "kind": "import"}
     db.expire_all()
     changed = db.get_one(User, user.id)
     assert (changed.email, changed.full_name) == ("new@example.com", "Ann")

@@ -39,7 +39,7 @@ def test_import_items_creates_what_the_columns_say(
 
     response = send(as_admin, csv_of("title,description,status,owner_email", rows))
 
-    assert response.json() == {"created": 2, "updated": 0, "skipped": 0}
+    assert response.json() == {"created": 2, "updated": 0, "skipped": 0, "kind": "import"}
     assert items(db) == [
         ("Desk lamp", 'Brass,\nwith a "shade"', "active", user.id),
         ("=Table", None, "draft", admin.id),
@@ -112,7 +112,7 @@ def test_import_items_skips_those_that_are_there(
 
     response = send(as_user, csv_of("title,id", ["New,", f"Old,{item.id}"]), on_conflict="skip")
 
-    assert response.json() == {"created": 1, "updated": 0, "skipped": 1}
+    assert response.json() == {"created": 1, "updated": 0, "skipped": 1, "kind": "import"}
     assert [title for title, *_ in items(db)] == [item.title, "New"]
 
 
@@ -125,7 +125,7 @@ def test_import_items_updates_only_the_columns_of_the_file(
 
     response = send(as_admin, csv_of("title,id,owner_email", rows), on_conflict="update")
 
-    assert response.json() == {"created": 0, "updated": 1, "skipped": 1}
+    assert response.json() == {"created": 0, "updated": 1, "skipped": 1, "kind": "import"}
     assert items(db) == [
         ("Desk lamp", "Brass", "active", admin.id),
         ("Oak", None, "draft", user.id),

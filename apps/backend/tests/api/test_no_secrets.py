@@ -218,4 +218,5 @@ def test_documented_answers_hold_no_secret(anonymous: TestClient) -> None:
         ("TokenPublic", "refresh_token"),
         ("TokenPublic", "token_type"),
         ("CookiesPublic", "csrf_token"),
+        ("CookiesPublic", "token_type"),
     }

@@ -140,7 +140,7 @@ def dependencies_of(app: FastAPI, operation: Operation) -> list[Any]:
     (context,) = (
         one
         for one in route_contexts(app)
-        if one.path == operation.path and operation.method in (one.methods or ())
+        if str(one.path).rstrip("/") == operation.path and operation.method in (one.methods or ())
     )
     return list(dict.fromkeys(calls_of(context.dependant)))
 

@@ -355,7 +355,7 @@ def test_names_that_differ_by_form_or_case_are_one(
 def test_import_reads_choices_without_regard_to_case(as_admin: TestClient, status: str) -> None:
     response = send_file(as_admin, "/items/import", [{"title": "Lamp", "status": status}])
 
-    assert response.json() == {"created": 1, "updated": 0, "skipped": 0}
+    assert response.json() == {"created": 1, "updated": 0, "skipped": 0, "kind": "import"}
 
 
 @pytest.mark.parametrize(
@@ -543,7 +543,9 @@ def test_items_as_an_older_release_left_them_are_imported_unchanged(
 
     response = as_user.post(f"{API}/items/import", files=files, params=query)
 
-    assert response.json() == {"created": 0, "updated": 0, "skipped": 1}, response.text
+    assert response.json() == {"created": 0, "updated": 0, "skipped": 1, "kind": "import"}, (
+        response.text
+    )
     db.refresh(item)
     assert (item.version, item.title) == (1, old["title"])
 
@@ -561,7 +563,9 @@ def test_users_as_an_older_release_left_them_are_imported_unchanged(
 
     response = as_admin.post(f"{API}/users/import", files=files, params=query)
 
-    assert response.json() == {"created": 0, "updated": 0, "skipped": 1}, response.text
+    assert response.json() == {"created": 0, "updated": 0, "skipped": 1, "kind": "import"}, (
+        response.text
+    )
     db.refresh(ann)
     assert ann.version == 1
 
@@ -578,7 +582,9 @@ def test_users_with_an_e_mail_of_an_older_release_are_imported_unchanged(
 
     response = as_admin.post(f"{API}/users/import", files=files, params=query)
 
-    assert response.json() == {"created": 0, "updated": 0, "skipped": 1}, response.text
+    assert response.json() == {"created": 0, "updated": 0, "skipped": 1, "kind": "import"}, (
+        response.text
+    )
     db.refresh(ann)
     assert (ann.version, ann.email) == (1, "an\x01n\x85@example.com")
 

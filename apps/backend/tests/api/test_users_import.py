@@ -51,7 +51,7 @@ def test_import_users_creates_what_the_columns_say(as_admin: TestClient, db: Ses
     ann, zoe = by_email(db, "ann@example.com"), by_email(db, "zoe@example.com")
     assert (response.status_code, response.json()) == (
         200,
-        {"created": 2, "updated": 0, "skipped": 0},
+        {"created": 2, "updated": 0, "skipped": 0, "kind": "import"},
     )
     assert (ann.username, ann.full_name, ann.department) == ("ann", "Ann Lee", "Sales")
     assert (ann.role, ann.is_active, ann.is_verified, ann.token_quota) == (
@@ -86,7 +86,7 @@ def test_import_users_reads_json_lines(as_admin: TestClient, db: Session) -> Non
 
     response = send(as_admin, content, name="users.jsonl")
 
-    assert response.json() == {"created": 3, "updated": 0, "skipped": 0}
+    assert response.json() == {"created": 3, "updated": 0, "skipped": 0, "kind": "import"}
     ann = by_email(db, "ann@example.com")
     assert (ann.is_active, ann.token_quota, ann.full_name) == (False, 5, "'=A")
     assert by_email(db, "zoe@example.com").token_quota is None
@@ -116,7 +116,12 @@ def test_import_users_takes_off_what_made_text_harmless(as_admin: TestClient, db
 def test_import_users_reads_what_spreadsheets_write(
     as_admin: TestClient, db: Session, content: str
 ) -> None:
-    assert send(as_admin, content).json() == {"created": 1, "updated": 0, "skipped": 0}
+    assert send(as_admin, content).json() == {
+        "created": 1,
+        "updated": 0,
+        "skipped": 0,
+        "kind": "import",
+    }
     assert by_email(db, "ann@example.com").full_name is None
 
 
@@ -183,7 +188,7 @@ def test_import_users_skips_those_that_are_there(
 
     response = send(as_admin, csv_of("email,full_name", rows), on_conflict="skip")
 
-    assert response.json() == {"created": 1, "updated": 0, "skipped": 1}
+    assert response.json() == {"created": 1, "updated": 0, "skipped": 1, "kind": "import"}
     assert by_email(db, user.email).full_name is None
 
 
@@ -196,7 +201,7 @@ def test_import_users_updates_only_the_columns_of_the_file(
     content = csv_of("email,full_name,token_quota", rows)
     response = send(as_admin, content, on_conflict="update")
 
-    assert response.json() == {"created": 1, "updated": 1, "skipped": 1}
+    assert response.json() == {"created": 1, "updated": 1, "skipped": 1, "kind": "import"}
     changed = by_email(db, user.email)
     assert (changed.full_name, changed.token_quota, changed.version) == ("Ann Lee", None, 2)
     assert (changed.department, changed.username) == (user.department, user.username)
@@ -213,7 +218,7 @@ def test_import_users_keeps_a_user_name_where_the_cell_is_empty(
 
     response = send(as_admin, csv_of("email,username", [f"{user.email},"]), on_conflict="update")
 
-    assert response.json() == {"created": 0, "updated": 0, "skipped": 1}
+    assert response.json() == {"created": 0, "updated": 0, "skipped": 1, "kind": "import"}
     assert by_email(db, user.email).username == username
 
 
@@ -531,7 +536,9 @@ def test_import_users_with_one_key_writes_once(as_admin: TestClient, db: Session
 
     first, again = (as_admin.post(URL, files=files, headers=headers) for _ in range(2))
 
-    assert first.json() == again.json() == {"created": 1, "updated": 0, "skipped": 0}
+    assert (
+        first.json() == again.json() == {"created": 1, "updated": 0, "skipped": 0, "kind": "import"}
+    )
     assert again.headers["idempotency-replayed"] == "true"
     assert count_users(db) == 2
 

@@ -410,6 +410,6 @@ def test_document_shows_versions_where_there_are_some(anonymous: TestClient) -> 
         refused = operations["patch"]["responses"]["412"]["content"]["application/problem+json"]
         assert headers["get"] == {"If-None-Match"}
         assert headers["patch"] == headers["put"] == headers["delete"] == {"If-Match"}
-        assert refused["schema"] == {"$ref": "#/components/schemas/ChangedProblem"}
+        assert refused["schema"] == {"$ref": "#/components/schemas/Problem412"}
         assert "ETag" in operations["get"]["responses"]["200"]["headers"]
         assert "304" in operations["get"]["responses"]

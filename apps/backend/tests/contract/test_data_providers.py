@@ -1,23 +1,16 @@
 """The data providers of react-admin and refine, as published, against a running server."""
 
-import hashlib
 import os
 import shutil
 import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.absent import leave_out, program
+from tests.absent import program
+from tests.packages import npm_packages
 from tests.server import Server
-
-if sys.platform != "win32":
-    import fcntl
 
 CLIENTS = Path(__file__).parent / "clients"
 LOCK = CLIENTS / "package-lock.json"
@@ -29,54 +22,10 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clients")
     for script in CLIENTS.glob("*.mjs"):
         shutil.copy(script, folder)
-    (folder / "node_modules").symlink_to(installed_packages(), target_is_directory=True)
+    (folder / "node_modules").symlink_to(
+        npm_packages(CLIENTS, name="data-providers"), target_is_directory=True
+    )
     return folder
-
-
-def installed_packages() -> Path:
-    """Installed once for each state of the lock; a second run needs neither time nor network."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "backdesk"
-    packages = cache / f"data-providers-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with one_worker_at_a_time(cache / "data-providers.lock"):
-        if not packages.exists():
-            with tempfile.TemporaryDirectory(dir=cache) as scratch:
-                fresh = Path(scratch) / "fresh"
-                install_packages(fresh)
-                fresh.rename(packages)
-    return packages / "node_modules"
-
-
-@contextmanager
-def one_worker_at_a_time(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        if sys.platform != "win32":
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def install_packages(folder: Path) -> None:
-    folder.mkdir()
-    for name in (".npmrc", "package.json", LOCK.name):
-        shutil.copy(CLIENTS / name, folder)
-    try:
-        subprocess.run(
-            [program("npm"), "ci", "--no-audit", "--no-fund"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=True,
-        )
-    except subprocess.TimeoutExpired:
-        leave_out("npm ci took longer than 180 seconds")
-    except subprocess.CalledProcessError as error:
-        leave_out(first_complaint(error.stderr))
-
-
-def first_complaint(output: str) -> str:
-    complaints = [line for line in output.splitlines() if not line.startswith("npm warn")]
-    return "; ".join(complaints[:3]) or "npm ci failed"
 
 
 def access_token(server: Server) -> str:

@@ -11,6 +11,8 @@ import pytest
 
 from app.main import create_app
 from tests.assertions import PROBLEM_KEYS
+from tests.documented import codes_of
+from tests.project.markdown import read
 from tests.server import BACKEND
 
 METHODS = {"get", "put", "post", "delete", "patch"}
@@ -27,6 +29,7 @@ PUBLIC = {
 }
 # It answers alike whether or not it created anything.
 CREATES_NOTHING_TO_SHOW = {"/api/v1/auth/register"}
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 @pytest.fixture(scope="module")
@@ -109,16 +112,11 @@ def test_every_answer_and_parameter_is_described(document: dict[str, Any]) -> No
 
 
 def test_every_refusal_is_documented_as_the_one_error_body(document: dict[str, Any]) -> None:
-    def expected(status: str) -> dict[str, Any]:
-        name = "ChangedProblem" if status == "412" else "Problem"
-        return {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
-
     schemas = document["components"]["schemas"]
     wrong = {
         f"{method} {path} {status}"
-        for method, path, operation in operations(document)
-        for status, answer in operation["responses"].items()
-        if status >= "400" and answer["content"] != expected(status)
+        for method, path, status, answer in refusals(document)
+        if body_of(schemas, answer) != ("ChangedProblem" if status == "412" else "Problem")
     }
 
     assert wrong == set()
@@ -126,9 +124,136 @@ def test_every_refusal_is_documented_as_the_one_error_body(document: dict[str, A
     assert set(schemas["ChangedProblem"]["required"]) == PROBLEM_KEYS | {"changes"}
 
 
+def refusals(document: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    for method, path, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            if status >= "400":
+                yield method, path, status, answer
+
+
+def body_of(schemas: dict[str, Any], answer: dict[str, Any]) -> str:
+    """Name the body that a refusal's schema adds its codes to."""
+    (content,) = answer["content"].values()
+    assert set(answer["content"]) == {"application/problem+json"}
+    general, _ = schemas[content["schema"]["$ref"].rpartition("/")[2]]["allOf"]
+    return str(general["$ref"].rpartition("/")[2])
+
+
+def test_every_refusal_lists_its_codes_and_an_example(document: dict[str, Any]) -> None:
+    statuses = dict(re.findall(r"(?m)^\| `(\w+)` \| (\d+) \|", read("errors.md")))
+    schemas = document["components"]["schemas"]
+    wrong = {
+        f"{method} {path} {status} {code}"
+        for method, path, status, answer in refusals(document)
+        for code in codes_of(document, answer)
+        if statuses.get(code) != status
+    }
+    examples = {
+        name: schema["examples"][0]["error"] in schema["allOf"][1]["properties"]["error"]["enum"]
+        for name, schema in schemas.items()
+        if "allOf" in schema
+    }
+
+    assert len(statuses) > 50
+    assert wrong == set()
+    assert examples
+    assert all(examples.values()), examples
+
+
+def test_a_few_codes_stand_where_they_belong(document: dict[str, Any]) -> None:
+    def codes(method: str, path: str, status: str) -> list[str]:
+        return codes_of(document, document["paths"][f"/api/v1{path}"][method]["responses"][status])
+
+    assert codes("post", "/auth/login", "401") == ["INVALID_CREDENTIALS"]
+    assert codes("get", "/items/{item_id}", "404") == ["NOT_FOUND", "ITEM_NOT_FOUND"]
+    assert {"EMAIL_TAKEN", "LAST_ADMIN"} <= set(codes("patch", "/users/{user_id}", "409"))
+    assert "EMAIL_TAKEN" not in codes("patch", "/items/{item_id}", "409")
+    assert "IDEMPOTENCY_KEY_REUSED" not in codes("patch", "/items/{item_id}", "422")
+    assert "CSRF_FAILED" not in codes("get", "/items", "403")
+
+
+def test_every_success_is_described_for_itself_and_has_an_example(
+    document: dict[str, Any],
+) -> None:
+    undescribed = names_where(
+        document,
+        lambda _method, _path, operation: any(
+            answer["description"] == "Successful Response"
+            for answer in operation["responses"].values()
+        ),
+    )
+    without_example = {
+        f"{method} {path} {status}"
+        for method, path, operation in operations(document)
+        for status, answer in operation["responses"].items()
+        if status < "300"
+        and "application/json" in answer.get("content", {})
+        and not answer["content"]["application/json"]["example"]
+    }
+
+    assert undescribed | without_example == set()
+
+
+def test_no_header_is_an_array_and_totals_are_integers(document: dict[str, Any]) -> None:
+    sent = {
+        parameter["name"]
+        for *_, operation in operations(document)
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "header" and parameter["schema"].get("type") == "array"
+    }
+    totals = {
+        answer["headers"]["X-Total-Count"]["schema"]["type"]
+        for *_, operation in operations(document)
+        for answer in operation["responses"].values()
+        if "X-Total-Count" in answer.get("headers", {})
+    }
+
+    assert sent == set()
+    assert totals == {"integer"}
+
+
+def test_files_are_bytes_under_the_names_that_generators_know(document: dict[str, Any]) -> None:
+    contents = [
+        operation["responses"]["200"]["content"]
+        for *_, operation in operations(document)
+        if operation["operationId"].startswith("export_")
+    ]
+    uploads = [
+        schema["properties"]["file"]["format"]
+        for name, schema in document["components"]["schemas"].items()
+        if name.startswith("Body_import_")
+    ]
+
+    assert len(contents) > 2
+    for content in contents:
+        kinds = {name: one["schema"].get("format") for name, one in content.items()}
+        assert kinds == {XLSX: "binary", "text/csv": None, "application/x-ndjson": None}
+    assert uploads == ["binary"] * len(uploads) != []
+
+
+def test_answers_of_one_status_tell_themselves_apart(document: dict[str, Any]) -> None:
+    paths = document["paths"]
+
+    def answered(path: str) -> dict[str, Any]:
+        content = paths[f"/api/v1{path}"]["post"]["responses"]["200"]["content"]
+        told: dict[str, Any] = content["application/json"]["schema"]["discriminator"]
+        return told
+
+    assert answered("/auth/login")["propertyName"] == "token_type"
+    assert set(answered("/auth/login")["mapping"]) == {"bearer", "cookie"}
+    assert answered("/items/import")["propertyName"] == "kind"
+    assert set(answered("/items/import")["mapping"]) == {"import", "preview"}
+
+
+def test_login_is_the_first_of_its_tag(document: dict[str, Any]) -> None:
+    of_auth = [op["operationId"] for *_, op in operations(document) if op["tags"] == ["auth"]]
+
+    assert of_auth[0] == "login"
+
+
 def statuses_of(method: str, path: str, operation: dict[str, Any]) -> set[str]:
     """Name the refusals that follow from the shape of an operation alone."""
-    expected = {"500"}
+    expected = {"400", "500"}
     if operation["operationId"] not in PUBLIC:
         expected |= {"401", "403", "503"}
     if "requestBody" in operation:
@@ -185,12 +310,12 @@ def test_every_operation_declares_its_security(document: dict[str, Any]) -> None
     }
 
     assert public == PUBLIC
-    assert used == schemes
+    assert used == schemes == {"OAuth2PasswordBearer", "SessionCookie", "CsrfToken"}
     assert all("security" in operation for *_, operation in operations(document))
 
 
 def test_sign_in_of_the_docs_page_leads_to_the_login(document: dict[str, Any]) -> None:
-    (scheme,) = document["components"]["securitySchemes"].values()
+    scheme = document["components"]["securitySchemes"]["OAuth2PasswordBearer"]
 
     flow = scheme["flows"]["password"]
     assert scheme["type"] == "oauth2"
@@ -207,7 +332,8 @@ def test_creations_name_their_place_and_lists_their_pages(document: dict[str, An
     listed = {
         path: set(operation["responses"]["200"].get("headers", {}))
         for method, path, operation in operations(document)
-        if method == "get" and path.endswith(("s/", "/items"))
+        if method == "get"
+        if any(one["name"] == "after" for one in operation.get("parameters", []))
     }
 
     assert len(created) >= 2
@@ -234,9 +360,26 @@ def test_document_holds_no_parameters_of_the_dialects(document: dict[str, Any]) 
 
 
 def test_document_lists_each_path_once(document: dict[str, Any]) -> None:
-    paths = [path.rstrip("/") for path in document["paths"]]
+    paths = list(document["paths"])
 
+    assert [path for path in paths if path.endswith("/")] == []
     assert len(set(paths)) == len(paths)
+
+
+def test_a_route_without_tag_and_model_is_documented_too() -> None:
+    app = create_app()
+
+    def plain() -> dict[str, float | None]:
+        return {}
+
+    app.add_api_route("/plain", plain, methods=["POST"])
+    app.add_api_route("/nothing", lambda: None, methods=["POST"], name="nothing")
+
+    paths = app.openapi()["paths"]
+    for path in ("/plain", "/nothing"):
+        answers = paths[path]["post"]["responses"]
+        assert answers["200"]["description"] == "The answer."
+        assert answers["500"]["content"]
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from app.api.routing import AUTH_BODY_BYTES, Router
 from app.core.security import create_access_token
 from app.crud import auth as crud_auth
 from app.crud import session as crud_session
-from app.schemas.auth import CookiesPublic, SessionPublic, TokenPublic
+from app.schemas.auth import CookiesPublic, SessionPublic, SignedIn, TokenPublic
 from app.schemas.base import RecordId
 
 
@@ -54,7 +54,7 @@ SessionId = Annotated[RecordId, or_not_found(crud_session.SessionNotFoundError),
 
 @hashing.post(
     "/login",
-    response_model=TokenPublic | CookiesPublic,
+    response_model=SignedIn,
     responses=problems(401, 403),
     dependencies=[public, limited_by_address(LOGIN_ADDRESS), limited_by_account],
     openapi_extra={
@@ -72,9 +72,12 @@ def login(
     return _answer(request, response, session, in_cookies=checked.in_cookies)
 
 
+router.include_router(hashing)  # Here, so that the login comes first in the document.
+
+
 @router.post(
     "/refresh",
-    response_model=TokenPublic | CookiesPublic,
+    response_model=SignedIn,
     responses=problems(401, 403),
     dependencies=[uncounted, limited_refresh],
 )
@@ -156,6 +159,3 @@ def _signed_out(request: Request, named: Named) -> Response:
     if named.is_cookie:
         clear_session_cookies(request, response)
     return response
-
-
-router.include_router(hashing)

@@ -3,7 +3,7 @@ from datetime import date
 from typing import Annotated, Any
 
 from fastapi import Query
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from app.api.deps import AnswerCache, CurrentUser, DbSession, requires
@@ -29,6 +29,7 @@ Day = Annotated[
     date,
     BeforeValidator(_read_day),
     Field(ge=date(FIRST_YEAR, 1, 1), le=date(LAST_YEAR, 12, 31)),
+    WithJsonSchema({"type": "string", "format": "date"}),  # JSON Schema has no bounds of dates.
 ]
 
 
