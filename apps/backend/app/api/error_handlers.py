@@ -1,5 +1,6 @@
 """The one table from families of refusals to statuses, and the translation of everybody else's."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, cast
@@ -49,6 +50,7 @@ HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
 }
 INVALID_JSON: Final = ("INVALID_JSON", "The request body is not readable JSON.")
 INVALID_REQUEST: Final = ("INVALID_REQUEST", "Some fields are not valid.")
+_NAME: Final = re.compile(r"[\w.]{1,100}", re.ASCII)  # Of a field, with the way to it.
 NO_OBJECT: Final = "The request body must be a JSON object."
 
 log = structlog.get_logger("backdesk.error")
@@ -128,10 +130,11 @@ async def _malformed(request: Request, error: Exception) -> Response:
             fields[_field_path(one["loc"])] = text
         else:
             detail = NO_OBJECT if one["type"] in TEXTS else text
+    are_told = all(map(_NAME.fullmatch, fields))  # Else what was sent as a name is input.
     if len(fields) == 1:
-        ((field, text),) = fields.items()
-        detail = f"{field}: {text}"  # What panels show; more than one stands beside its field.
-    elif 1 < len(fields) <= 10:
+        ((field, text),) = fields.items()  # What panels show; more than one stand at the fields.
+        detail = f"{field}: {text}" if are_told else text
+    elif are_told and 1 < len(fields) <= 10:
         detail = f"Some fields are not valid: {', '.join(reversed(fields))}."
     return problem_response(request.scope, 422, code=code, detail=detail, fields=fields)
 

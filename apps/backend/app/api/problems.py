@@ -45,7 +45,7 @@ MODULES: Final[Mapping[str, tuple[str, ...]]] = {
     "Token": ("core.errors",),
     # The others are in the path.
     "Bulk": ("crud.refusals", "schemas.bulk"),
-    "Export": ("core.workbook", "crud.export_file", "api.streaming"),
+    "Export": ("core.workbook", "crud.export_file", "schemas.listing", "api.streaming"),
     "Import": ("core.record_file", "crud.importing", "crud.refusals", "api.imports", "api.uploads"),
     "Login": ("crud.auth", "api.cookies"),
     "Password": ("crud.user",),

@@ -126,6 +126,7 @@ class Stage:
             "EmailForm.email": self.stranger.email,
             "LoginForm.username": self.user.email,
             "LoginForm.password": PASSWORD,
+            "ItemUpdate.version": None,  # It has changed before.
             "PasswordReset.token": self.reset_token,
             "TokenForm.token": self.verify_token,
             "Body_import_items.file": "title,status\nDesk lamp,active\n",

@@ -116,7 +116,7 @@ def test_openapi_offers_every_field_to_sort_by(as_admin: TestClient, path: str) 
     paths = as_admin.get(f"{API}/openapi.json").json()["paths"]
     (sort,) = [
         one
-        for one in paths[API + path.replace("me", "{user_id}")]["get"]["parameters"]
+        for one in paths[API + path.rstrip("/").replace("me", "{user_id}")]["get"]["parameters"]
         if one["name"] == "sort"
     ]
 
