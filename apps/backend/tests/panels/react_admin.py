@@ -55,6 +55,7 @@ class ReactAdmin(Panel):
         self._add_filter("Status")
         self.click("form [role=combobox]")
         self.click("[role=option]", status)
+        self.sees_in_address(status)
 
     def filter_created(self, since: str, until: str) -> None:
         for label, name, value in (
@@ -65,6 +66,7 @@ class ReactAdmin(Panel):
             if not self.page.run(f"!!document.querySelector('[name={name}]')"):
                 self._add_filter(label)
             self.set_date(f"[name={name}]", value)
+            self.sees_in_address(f"{name}%22%3A%22")  # Filters follow after a pause.
 
     def _add_filter(self, label: str) -> None:
         self.click("button", "ADD FILTER")
