@@ -29,7 +29,7 @@ def read_sent(data: Any, read: Callable[[Any], Schema], *, single: Container[str
         sent = read({name: value for name, value in data.items() if name not in texts})
         if isinstance(sent, UpdateSchema):  # No row of a file: there may be many.
             fields = type(sent).model_fields
-            unknown = [name for name in texts if name not in fields]
+            unknown = [name for name in texts if name not in fields and name not in single]
             texts |= suggest("Unknown field.", unknown, fields)
         refused = {name.encode("utf-8", "replace").decode()[:100]: texts[name] for name in texts}
     sent.keep_sent(data, refused)

@@ -63,15 +63,15 @@ def update_records(
     actor: Principal,
 ) -> Sequence[Record]:
     """Raises TooManyRowsError, InvalidValuesError, and what the resource's `change` raises."""
+    if changes.is_empty:
+        raise InvalidValuesError({"changes": "Name at least one field to change."})
     chosen = _lock_chosen(db, resource, choice, actor)
     refused: dict[str, str] = {}
     for record in [vars(row) for row in chosen.rows] or [{}]:
         refused |= changes.refused_for(record)
     if refused:
         raise InvalidValuesError({f"changes.{name}": text for name, text in refused.items()})
-    if not (values := changes.changes()):
-        raise InvalidValuesError({"changes": "Name at least one field to change."})
-    return _give_all(db, resource, chosen, values, actor)
+    return _give_all(db, resource, chosen, changes.changes(), actor)
 
 
 def delete_records(

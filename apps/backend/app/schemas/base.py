@@ -174,6 +174,10 @@ class SentSchema(InputSchema):
         """
         self.__dict__.update(_sent=sent, _refused=refused)
 
+    @property
+    def is_empty(self) -> bool:
+        return not self.__dict__.get("_sent", self.model_fields_set)
+
     def changes(self) -> dict[str, Any]:
         """Return the fields that the client sent, read-only ones left aside."""
         return self.model_dump(exclude_unset=True)

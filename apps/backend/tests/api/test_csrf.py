@@ -10,18 +10,15 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy.orm import Session
 
-from app.core.clock import utc_now
 from app.core.permissions import Role
 from app.models import Item, User
 from tests.assertions import assert_error
 from tests.browser import LOGIN, PASSWORD, cookies_set_by, sign_in_by_cookies
 from tests.factories import (
     make_item,
-    make_letter,
-    make_login_event,
+    make_path_values,
     make_session,
     make_token,
-    make_usage,
     make_user,
 )
 from tests.rows import every_row
@@ -373,14 +370,7 @@ def test_reading_needs_no_token_and_changes_nothing(
 ) -> None:
     admin = make_user(db, email=EMAIL, password=PASSWORD, role=Role.ADMIN)
     sign_in_by_cookies(anonymous, EMAIL)
-    values = {
-        "user_id": admin.id,
-        "item_id": make_item(db, owner=admin).id,
-        "event_id": make_usage(db, user=admin).id,
-        "audit_event_id": make_login_event(db, user=admin, at=utc_now()).id,
-        "letter_id": make_letter(db).id,
-        "name": "clean-up",
-    }
+    values = make_path_values(db, admin=admin)
     before = every_row(db)
 
     for path in get_paths(anonymous.app):

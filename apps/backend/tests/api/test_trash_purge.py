@@ -195,7 +195,8 @@ def test_delete_user_for_good_names_what_hangs_on_them(
     response = as_admin.delete(f"{USERS}{user.id}", params=PURGE)
 
     assert_error(response, 409, "HAS_DEPENDENTS")
-    assert response.json()["detail"].endswith("items 2, items in trash 1, usage entries 1.")
+    named = "2 items, 1 items in trash, 1 usage entries"
+    assert response.json()["detail"] == f"Cannot purge: {named} still refer to this user."
     assert reach(db, User, user.id) is not None
     assert count(db, RefreshToken) == 1
 

@@ -136,7 +136,7 @@ def test_record_usage_refuses_more_than_remains_and_writes_nothing(
     response = consume(as_user, 51)
 
     assert_error(response, 429, "QUOTA_EXCEEDED", "tokens")
-    assert "50 remain" in response.json()["detail"]
+    assert "50 of 1000 tokens left" in response.json()["detail"]
     assert entries(db) == [(user.id, 950, "summary")]
     assert counters(db) == {(user.id, month()): 950}
 

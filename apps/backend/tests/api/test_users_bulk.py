@@ -90,7 +90,7 @@ def test_update_users_tells_fields_that_only_one_record_takes_from_unknown_ones(
         f"changes.{name}": text
         for name, text in {
             **not_in_bulk,
-            "colour": "There is no such field.",
+            "colour": "Unknown field.",
             "role": "This field cannot be empty.",
         }.items()
     }
