@@ -203,14 +203,12 @@ def _or_dry_run(answer: dict[str, Any] | None) -> dict[str, Any]:
 def _refusals(path: str, operation: dict[str, Any]) -> set[int]:
     """Return the statuses that follow from the shape of an operation."""
     statuses = {400, 500, 503}
+    if path.startswith(get_settings().API_V1_STR):
+        statuses |= {422, 429}  # Unknown parameters are refused everywhere.
     if "requestBody" in operation:
-        statuses |= {413, 415, 422}
+        statuses |= {413, 415}
     if "security" in operation:
         statuses |= {401, 403}
-    if operation.get("parameters"):
-        statuses.add(422)
-    if path.startswith(get_settings().API_V1_STR):
-        statuses.add(429)
     return statuses
 
 

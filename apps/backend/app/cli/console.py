@@ -22,8 +22,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 def fail(text: str, *, code: int = 1) -> NoReturn:
-    typer.echo(f"Error: {text}", err=True)
+    typer.echo(printable(f"Error: {text}"), err=True)
     sys.exit(code)
+
+
+def printable(text: str) -> str:
+    """What a file holds is shown, too, but must not control the terminal."""
+    return "".join(one if one.isprintable() or one == "\n" else "\ufffd" for one in text)
 
 
 def settings_faults(error: ValidationError) -> list[str]:

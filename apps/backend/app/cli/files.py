@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from app.api.exports import EXPORTS
 from app.api.imports import IMPORTS, UnknownFormatError, import_rows, open_upload
 from app.api.wording import text_of
 from app.cli.accounts import find_user
-from app.cli.console import console, fail, file_bar
+from app.cli.console import console, fail, file_bar, printable
 from app.core.errors import DomainError, PermissionDeniedError
 from app.core.origin import Origin
 from app.core.permissions import Principal, Role
@@ -39,12 +40,13 @@ OPERATOR: Final = Principal(
 )
 
 _FILTERS: Final = "A parameter of the list: role=admin, q=lamp, sort=-id. May be repeated."
+_BY_SUFFIX: Final = {f".{one}": one for one in ExportFormat}
 _FORMAT: Final = "Left out, the file's name tells."
 _ACTOR: Final = "Whose rights, and whose new items."
 _CONFLICT: Final = "What is done with rows whose record is there already."
 
 Exported = Annotated[str, typer.Argument(metavar="|".join(EXPORTS))]
-ExportedAs = Annotated[ExportFormat, typer.Option("--format")]
+ExportedAs = Annotated[ExportFormat | None, typer.Option("--format", help=_FORMAT)]
 Output = Annotated[str, typer.Option(metavar="FILE", help="`-` is standard output.")]
 Filters = Annotated[list[str] | None, typer.Option("--filter", metavar="NAME=VALUE", help=_FILTERS)]
 Columns = Annotated[str | None, typer.Option(help="`importable`: those that an import takes.")]
@@ -61,7 +63,7 @@ ActingFor = Annotated[str | None, typer.Option("--as", metavar="EMAIL", help=_AC
 def export_records(
     resource: Exported,
     output: Output = "-",
-    file_format: ExportedAs = ExportFormat.CSV,
+    file_format: ExportedAs = None,
     filters: Filters = None,
     columns: Columns = None,
     bom: Bom = False,
@@ -70,7 +72,8 @@ def export_records(
     if resource not in EXPORTS:
         raise typer.BadParameter(f"choose one of {', '.join(EXPORTS)}.", param_hint="resource")
     listing, parameters = EXPORTS[resource]
-    own = {"format": file_format.value, "columns": columns, "bom": "true" if bom else None}
+    named = file_format or _BY_SUFFIX.get(Path(output).suffix, ExportFormat.CSV)
+    own = {"format": named.value, "columns": columns, "bom": "true" if bom else None}
     given = [(name, value) for name, value in own.items() if value]
     given += [(name, value) for name, _, value in (one.partition("=") for one in filters or ())]
     try:
@@ -79,12 +82,13 @@ def export_records(
         texts = [f"{one['loc'][-1]}: {text_of(one)}" for one in error.errors()]
         raise typer.BadParameter(" ".join(texts)) from None
     export = get_export(listing, query=query, actor=OPERATOR)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # It leaves no draft behind.
     try:
         is_seen = output == "-" and sys.stdout.isatty()
         with file_bar(is_wanted=not is_seen) as bar, _destination(output) as file:
             write_export(_Watched(file, bar), export=export, origin=Origin())
     except OSError as error:
-        if output == "-":
+        if isinstance(error, BrokenPipeError):
             raise
         fail(f"cannot write {output}: {error.strerror}.")
 
@@ -107,6 +111,7 @@ def _destination(output: str) -> Iterator[BinaryIO]:
     path = Path(output).resolve()
     if output == "-":
         yield sys.stdout.buffer
+        sys.stdout.flush()
     elif path.exists() and not path.is_file():
         with path.open("wb") as file:
             yield file
@@ -154,6 +159,7 @@ def import_records(
         except UnknownFormatError as error:
             raise typer.BadParameter(error.detail, param_hint="--format") from None
         except DomainError as error:
+            bar.stop()
             _show_refused(error.fields)
             raise
     _show_result(result)
@@ -175,12 +181,13 @@ def _show_refused(fields: Mapping[str, str]) -> None:
         if place.startswith("rows."):
             line, _, reason = text.partition(": ")
             column = place.split(".")[-1]
-            typer.echo(text if column.isdecimal() else f"{line}, {column}: {reason}", err=True)
+            named = text if column.isdecimal() else f"{line}, {column}: {reason}"
+            typer.echo(printable(named), err=True)
 
 
 def _show_result(result: ImportPreview | ImportResult) -> None:
     if result.ignored_columns:
-        console.print(f"Ignored columns: {', '.join(result.ignored_columns)}.", markup=False)
+        typer.echo(printable(f"Ignored columns: {', '.join(result.ignored_columns)}."))
     if isinstance(result, ImportPreview):
         _show_refused(result.errors)
         if result.refused:

@@ -3,6 +3,7 @@ from typing import Final
 
 import typer
 from pydantic_core import to_json
+from rich.markup import escape
 from rich.table import Table
 
 from app.cli.console import AsJson, console, fail
@@ -25,7 +26,7 @@ def list_jobs(as_json: AsJson = False) -> None:
     for job in found:
         due_at = "now" if job["due_at"] is None else f"{job['due_at']:%Y-%m-%d %H:%M:%S} UTC"
         last = job["error"] or job["outcome"] or "never"
-        table.add_row(job["name"], "running" if job["is_running"] else due_at, last)
+        table.add_row(job["name"], "running" if job["is_running"] else due_at, escape(last))
     console.print(table)
 
 

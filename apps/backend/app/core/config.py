@@ -75,12 +75,13 @@ def _is_local(info: ValidationInfo) -> bool:
 
 def _read_secret(path: str) -> str | ValueError:
     """Return what is wrong instead of raising it: that is for the validator of its setting."""
+    file = TOP / path
     try:
-        text = (TOP / path).read_text(encoding="utf-8").rstrip("\r\n")
+        text = file.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        return ValueError(f"cannot be read from the file {path}: {reason}")
-    return text or ValueError(f"cannot be read from the file {path}: it is empty")
+        return ValueError(f"cannot be read from the file {file}: {reason}")
+    return text or ValueError(f"cannot be read from the file {file}: it is empty")
 
 
 WebAddress = Annotated[str, AfterValidator(_refuse_no_address)]

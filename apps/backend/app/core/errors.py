@@ -63,13 +63,14 @@ class ChangedMeanwhileError(DomainError):
     """
 
     code = "CHANGED_MEANWHILE"
-    text = "{who} changed {what} meanwhile. Nothing was saved: load it again, and repeat yours."
+    text = "{cause} Nothing was saved: load it again, and repeat yours."
 
     def __init__(self, changes: Sequence[Mapping[str, Any]] = ()) -> None:
         self.changes = changes
         people = dict.fromkeys(change["by"] or "the command line" for change in changes)
         fields = ", ".join(change["field"] for change in changes)
-        super().__init__(who=" and ".join(people) or "Somebody", what=fields or "this record")
+        cause = f"{' and '.join(people)} changed {fields} meanwhile."
+        super().__init__(cause=cause if changes else "This is not the record's present version.")
 
 
 class TooManyRequestsError(DomainError):

@@ -17,6 +17,7 @@ from app.middleware.request_context import PROBES, first_header
 
 HOST_NOT_ALLOWED: Final = "HOST_NOT_ALLOWED"
 ORIGIN_NOT_ALLOWED: Final = "ORIGIN_NOT_ALLOWED"
+MOST_TOLD: Final = 100  # Foreign origins: anybody can make them up.
 
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::[0-9]*)?")
 
@@ -62,21 +63,29 @@ def _is_readable(scope: Scope) -> bool:
 
 
 class OriginMiddleware(CORSMiddleware):
-    """Starlette's own, which also logs what it refuses: browsers show nobody why."""
+    """Starlette's own, which also logs each foreign origin once: browsers do not say why."""
+
+    told: frozenset[str] = frozenset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         origin = first_header(scope, b"origin")
         app = super().__call__ if self.allow_origins else self.app
         if origin is not None and not self.is_allowed_origin(origin):
-            is_preflight = scope["method"] == "OPTIONS"
-            if is_preflight or origin not in own_origins(scope):
-                shown = "".join(filter(str.isprintable, origin[:200]))
-                log.warning("origin is not in ALLOWED_ORIGINS", origin=shown)
-            if is_preflight:
-                code, vary = ORIGIN_NOT_ALLOWED, {"Vary": "Origin"}
-                detail = "Pages of this origin may not call the API. Add it to ALLOWED_ORIGINS."
-                app = problem_response(scope, 400, code=code, detail=detail, headers=vary)
+            if origin in own_origins(scope):
+                app = self.app
+            else:
+                self._tell(origin)
+                if first_header(scope, b"access-control-request-method") is not None:
+                    code, vary = ORIGIN_NOT_ALLOWED, {"Vary": "Origin"}
+                    detail = "Pages of this origin may not call the API. Add it to ALLOWED_ORIGINS."
+                    app = problem_response(scope, 400, code=code, detail=detail, headers=vary)
         await app(scope, receive, send)
+
+    def _tell(self, origin: str) -> None:
+        shown = "".join(filter(str.isprintable, origin[:200]))
+        if shown not in self.told and len(self.told) < MOST_TOLD:
+            self.told |= {shown}
+            log.warning("origin is not in ALLOWED_ORIGINS", origin=shown)
 
 
 def own_origins(scope: Scope) -> set[str]:

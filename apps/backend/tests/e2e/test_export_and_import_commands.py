@@ -315,3 +315,25 @@ def test_progress_is_shown_in_a_terminal(tmp_path: Path) -> None:
 
     assert f"{len(USERS_FILE)}/{len(USERS_FILE)} bytes" in imported
     assert "Written" in exported
+
+
+def test_export_takes_the_format_from_the_name(run: Run, db: Session, tmp_path: Path) -> None:
+    make_user(db, email="ann@example.com")
+
+    run("export", "users", "--output", tmp_path / "users.jsonl")
+
+    assert json.loads((tmp_path / "users.jsonl").read_text())["email"] == "ann@example.com"
+
+
+def test_import_shows_a_foreign_file_without_its_control_characters(
+    run: Run, tmp_path: Path
+) -> None:
+    table, lines = tmp_path / "odd.csv", tmp_path / "odd.jsonl"
+    table.write_text("\x1b[31mEVIL\x1b]0;pwn\x07\nx\n")
+    lines.write_text('{"x\\u001b[2J": 1}\n')
+
+    for file in (table, lines):
+        refused = run("import", "users", file)
+        assert refused.returncode == 1
+        assert "\x1b" not in refused.stderr + refused.stdout
+        assert "\ufffd" in refused.stderr
