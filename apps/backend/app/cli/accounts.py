@@ -78,6 +78,8 @@ def end_sessions(
     email: Annotated[str | None, typer.Argument(help="Whose; all people's when left out.")] = None,
 ) -> None:
     """Sign somebody, or everybody, out on every device: after a leak, say."""
+    if email is None and is_terminal():
+        typer.confirm("This signs everybody out. Go on?", abort=True)
     with unit_of_work() as db:
         if email is None:
             count = crud_auth.end_sessions_of_all(db)

@@ -7,7 +7,7 @@ from alembic.operations.ops import MigrationScript
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 
-from app.cli.console import console, fail
+from app.cli.console import console, fail, is_terminal
 from app.db import migrations
 
 
@@ -24,16 +24,18 @@ def migrate(
         current = migrations.current_revision() if migrations.has_database() else None
         head = migrations.head_revision()
         if current != head:
-            fail(
-                f"the schema is at {current or 'nothing'}, this release needs {head}: run migrate."
-            )
+            found = f"the schema is at {current}" if current else "the database is empty"
+            fail(f"{found}, this release needs {head}: run migrate.")
         console.print(f"The schema is up to date ({head}).")
         return
+    if to == "base" and is_terminal():
+        typer.confirm("This drops every table, with all that is in it. Go on?", abort=True)
     try:
         migrations.migrate("head" if to is None else to)
     except CommandError as error:
         fail(str(error))
-    console.print(f"The schema is at {migrations.current_revision() or 'nothing'}.")
+    current = migrations.current_revision()
+    console.print(f"The schema is at {current}." if current else "The database is empty.")
 
 
 def new_migration(message: Annotated[str, typer.Argument(metavar='"what changes"')]) -> None:

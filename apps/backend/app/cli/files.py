@@ -75,6 +75,8 @@ def export_records(
     named = file_format or _BY_SUFFIX.get(Path(output).suffix, ExportFormat.CSV)
     own = {"format": named.value, "columns": columns, "bom": "true" if bom else None}
     given = [(name, value) for name, value in own.items() if value]
+    if unreadable := [one for one in filters or () if "=" not in one]:
+        raise typer.BadParameter(f"write NAME=VALUE, not {unreadable[0]}.", param_hint="--filter")
     given += [(name, value) for name, _, value in (one.partition("=") for one in filters or ())]
     try:
         query = parameters.read(given, OPERATOR)
@@ -83,8 +85,10 @@ def export_records(
         raise typer.BadParameter(" ".join(texts)) from None
     export = get_export(listing, query=query, actor=OPERATOR)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # It leaves no draft behind.
+    is_seen = output == "-" and sys.stdout.isatty()
+    if is_seen and named is ExportFormat.XLSX:
+        raise typer.BadParameter("a terminal cannot show it; name a file.", param_hint="--output")
     try:
-        is_seen = output == "-" and sys.stdout.isatty()
         with file_bar(is_wanted=not is_seen) as bar, _destination(output) as file:
             write_export(_Watched(file, bar), export=export, origin=Origin())
     except OSError as error:
@@ -139,7 +143,7 @@ def import_records(
     if resource not in IMPORTS:
         raise typer.BadParameter(f"choose one of {', '.join(IMPORTS)}.", param_hint="resource")
     if resource == "items" and email is None:
-        raise typer.BadParameter("name the owner of items that name none.", param_hint="--as")
+        raise typer.BadParameter("say whose new items are that name no owner.", param_hint="--as")
     importer, public, permission = IMPORTS[resource]
     actor = OPERATOR if email is None else _get_actor(email)
     if not actor.may(permission):

@@ -45,7 +45,8 @@ def _checks() -> Iterator[tuple[str, str | None, str]]:
         yield "Redis", None, "not set: each process counts rate limits for itself"
     else:
         yield "Redis", _check_redis(), ""
-    yield "Letters", _check_letters(), ""
+    is_shown = get_settings().SMTP_HOST is None and get_settings().ENVIRONMENT == "local"
+    yield "Letters", _check_letters(), "not set: each is shown in the log" if is_shown else ""
 
 
 def _check_settings() -> str | None:
@@ -60,7 +61,7 @@ def _check_database() -> str | None:
     # Without the query: a password may stand there too.
     shown = get_settings().database_url.set(query={}).render_as_string(hide_password=True)
     if not migrations.has_database():
-        return f"is not made yet at {shown}: run migrate, or mend DATABASE_URL"
+        return f"does not exist yet at {shown}: run migrate, or correct DATABASE_URL"
     try:
         migrations.current_revision()
     except DatabaseUnavailableError:

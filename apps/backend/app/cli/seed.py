@@ -27,10 +27,12 @@ SEEDED: Final = (User, Item, UsageEvent, UsageMonth)
 
 
 def seed_once() -> None:
-    """Add demo data to a database without items, so that a second start adds none."""
+    """Add demo data where there are no items, so that a second start adds none."""
     with read_only() as db:
         has_items = db.scalar(select(Item.id).limit(1)) is not None
-    if not has_items:
+    if has_items:
+        console.print("Demo data is not added: there are items already.")
+    else:
         seed_demo()
 
 

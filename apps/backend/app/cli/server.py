@@ -105,7 +105,7 @@ def run(
     host: Host = "127.0.0.1",
     port: Port = 8000,
     seed: Annotated[
-        bool, typer.Option("--seed", help="Add demo data to a database without items.")
+        bool, typer.Option("--seed", help="Add demo data where there are no items.")
     ] = False,
     reload: Reload = False,
 ) -> None:

@@ -58,7 +58,7 @@ def test_migrate_checks_and_goes_up_and_down(run: Run) -> None:
 
     assert (before.returncode, up.returncode, after.returncode, down.returncode) == (1, 0, 0, 0)
     assert "run migrate" in before.stderr
-    assert "nothing" in down.stdout
+    assert "empty" in down.stdout
 
 
 def test_migrate_refuses_an_unknown_revision(run: Run) -> None:
@@ -231,7 +231,7 @@ def test_check_and_migrate_check_make_no_database(run: Run, tmp_path: Path) -> N
     compared = run("migrate", "--check", DATABASE_URL=url)
 
     assert (checked.returncode, compared.returncode) == (1, 1)
-    assert "not made yet" in checked.stdout
+    assert "does not exist yet" in checked.stdout
     assert "run migrate" in checked.stdout
     assert not (tmp_path / "nowhere").exists()
 
