@@ -226,7 +226,7 @@ def hand_over(*arguments: str) -> NoReturn:
     options = ["-m"]
     if TAKE_FILES & set(arguments[1:2]):
         os.environ["PYTHONPATH"] = str(BACKEND)
-        options = ["-P", "-m"]  # An `app` of the caller's folder is none of ours.
+        options = ["-P", "-m"]  # Import no `app` package from the caller's folder.
     else:
         os.chdir(BACKEND)
     if os.name == "nt":

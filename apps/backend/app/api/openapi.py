@@ -71,12 +71,12 @@ def document(app: FastAPI) -> dict[str, Any]:
             for method, operation in operations.items():
                 _complete(path, method, operation, schemas)
         schema["paths"], schema["components"]["schemas"] = paths, schemas
-        _add_ways_in(schema["components"]["securitySchemes"])
+        _add_security_schemes(schema["components"]["securitySchemes"])
         app.openapi_schema = _with_whole_bounds(schema)
     return app.openapi_schema
 
 
-def _add_ways_in(schemes: dict[str, Any]) -> None:
+def _add_security_schemes(schemes: dict[str, Any]) -> None:
     """Complete the one that FastAPI knows of."""
     login = f"{get_settings().API_V1_STR}/auth/login"
     schemes[BEARER]["flows"]["password"]["tokenUrl"] = login

@@ -63,13 +63,13 @@ class ChangedMeanwhileError(DomainError):
     """
 
     code = "CHANGED_MEANWHILE"
-    text = "{cause} Nothing was saved: load it again, and repeat yours."
+    text = "{cause} Nothing was saved. Reload the record and make your change again."
 
     def __init__(self, changes: Sequence[Mapping[str, Any]] = ()) -> None:
         self.changes = changes
         people = dict.fromkeys(change["by"] or "the command line" for change in changes)
         fields = ", ".join(change["field"] for change in changes)
-        cause = f"{' and '.join(people)} changed {fields} meanwhile."
+        cause = f"{' and '.join(people)} changed {fields} since you opened it."
         super().__init__(cause=cause if changes else "This is not the record's present version.")
 
 

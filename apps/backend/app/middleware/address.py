@@ -17,7 +17,7 @@ from app.middleware.request_context import PROBES, first_header
 
 HOST_NOT_ALLOWED: Final = "HOST_NOT_ALLOWED"
 ORIGIN_NOT_ALLOWED: Final = "ORIGIN_NOT_ALLOWED"
-MOST_TOLD: Final = 100  # Foreign origins: anybody can make them up.
+MAX_LOGGED_ORIGINS: Final = 100  # Foreign origins: anybody can make them up.
 
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::[0-9]*)?")
 
@@ -65,7 +65,7 @@ def _is_readable(scope: Scope) -> bool:
 class OriginMiddleware(CORSMiddleware):
     """Starlette's own, which also logs each foreign origin once: browsers do not say why."""
 
-    told: frozenset[str] = frozenset()
+    logged: frozenset[str] = frozenset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         origin = first_header(scope, b"origin")
@@ -74,17 +74,17 @@ class OriginMiddleware(CORSMiddleware):
             if origin in own_origins(scope):
                 app = self.app
             else:
-                self._tell(origin)
+                self._log_once(origin)
                 if first_header(scope, b"access-control-request-method") is not None:
                     code, vary = ORIGIN_NOT_ALLOWED, {"Vary": "Origin"}
                     detail = "Pages of this origin may not call the API. Add it to ALLOWED_ORIGINS."
                     app = problem_response(scope, 400, code=code, detail=detail, headers=vary)
         await app(scope, receive, send)
 
-    def _tell(self, origin: str) -> None:
+    def _log_once(self, origin: str) -> None:
         shown = "".join(filter(str.isprintable, origin[:200]))
-        if shown not in self.told and len(self.told) < MOST_TOLD:
-            self.told |= {shown}
+        if shown not in self.logged and len(self.logged) < MAX_LOGGED_ORIGINS:
+            self.logged |= {shown}
             log.warning("origin is not in ALLOWED_ORIGINS", origin=shown)
 
 

@@ -1,4 +1,4 @@
-"""The pages of one's own account, as they are served. A browser opens them in tests/e2e."""
+"""Self-service account pages, as they are served. A browser opens them in tests/e2e."""
 
 import re
 from urllib.parse import urljoin
