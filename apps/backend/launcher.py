@@ -89,7 +89,7 @@ In the background
 Development
   test            Run the tests. Options, and paths as seen from apps/backend, go to pytest.
   lint            Check format, style, types and import contracts.
-  audit           List what is locked in build/sbom.json, and ask whether holes in it are known.
+  audit           Write the SBOM of the locked packages, and ask for their known vulnerabilities.
   bench           Measure what a request costs, beside other frameworks. --quick, --smoke.
   lock            Write the lock files from requirements/*.in. Options go to uv: --upgrade.
   routes          List every route, and who may call it.

@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     )
 
     ENVIRONMENT: Literal["local", "staging", "production"] = "local"
-    """`local`, `staging` or `production`; weak settings are refused but in `local`."""
+    """`local`, `staging` or `production`; weak settings are refused except in `local`."""
     WEB_CONCURRENCY: int = Field(1, ge=1)
     """Server processes. Unset, with PostgreSQL and Redis: one per core, up to 4."""
     PROJECT_NAME: str = "Backdesk"
@@ -145,7 +145,7 @@ class Settings(BaseSettings):
     REFRESH_TOKEN_EXPIRE_DAYS: int = Field(7, ge=1, le=365)
     """How long a session lasts, however much it is used."""
     SESSION_IDLE_DAYS: int = Field(3, ge=1, le=365)
-    """How long a session lasts that nobody uses."""
+    """How long an unused session lasts."""
     OPEN_REGISTRATION: bool = False
     """Whether anyone may register."""
     ALLOWED_ORIGINS: TextList = Field(

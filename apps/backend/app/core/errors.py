@@ -33,7 +33,7 @@ class SpentTokenError(DomainError):
     """A one-time token that was used, replaced or never given out, or whose time is up."""
 
     code = "SPENT_TOKEN"
-    text = "This link has been used already, or its time is up. Ask for a new one."
+    text = "This link has already been used or has expired. Ask for a new one."
     field = "token"
 
 

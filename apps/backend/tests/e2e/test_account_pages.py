@@ -172,7 +172,7 @@ def test_password_page_says_of_a_used_link_that_it_is_used(desk: Desk, page: Pag
     set_password(page, f"{NEW_PASSWORD}-again")
     page.wait_for("document.querySelector('form').hidden")
 
-    assert "used already" in page.text("#message")
+    assert "already been used" in page.text("#message")
 
 
 def test_password_page_shows_what_is_typed_only_when_asked(desk: Desk, page: Page) -> None:
