@@ -4,14 +4,13 @@ import json
 import re
 import socket
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from app.cli.__main__ import main
 from app.schemas.letter import LetterTemplate
+from tests.command import Outcome, Run
 from tests.project.tools import require_ruff
 from tests.server import BACKEND, free_port
 from tests.services.redis import RedisServer
@@ -19,16 +18,6 @@ from tests.services.smtp import running_catcher
 from tests.settings import changed_settings, client_with
 
 PASSWORD = "wallpaper-on-tuesday"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Outcome]
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +18,11 @@ from sqlalchemy.orm import Session
 from app.cli.__main__ import main
 from app.core.permissions import Role
 from app.models import AuditEvent, Item, OutgoingEmail, User
+from tests.command import Outcome, Run
 from tests.factories import make_item, make_user
 from tests.terminal import written_to_terminal
 
 USERS_FILE = "email,full_name,is_active\nann@example.com,Ann,true\nbob@example.com,Bob,true\n"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Outcome]
 
 
 @pytest.fixture
