@@ -70,9 +70,7 @@ class ChangedMeanwhileError(DomainError):
         people = dict.fromkeys(change["by"] or "the command line" for change in changes)
         fields = ", ".join(change["field"] for change in changes)
         cause = f"{' and '.join(people)} changed {fields} since you opened it."
-        super().__init__(
-            cause=cause if changes else "This is not the record's current version."
-        )
+        super().__init__(cause=cause if changes else "This is not the record's current version.")
 
 
 class TooManyRequestsError(DomainError):
